@@ -1,0 +1,23 @@
+"""The errors that ser-edge raises on purpose.
+
+Each is a :class:`SerEdgeError` and also the standard exception that a caller would expect,
+so ``except ValueError`` around bad input works without knowing this module.
+"""
+
+from __future__ import annotations
+
+
+class SerEdgeError(Exception):
+    """Base of every error that ser-edge raises on purpose; its text is one clear sentence."""
+
+
+class AudioError(SerEdgeError, ValueError):
+    """A recording that cannot be read or that holds no usable samples."""
+
+
+class ModelError(SerEdgeError, ValueError):
+    """A model file that is broken, lacks metadata or cannot run here."""
+
+
+class DependencyError(SerEdgeError, ImportError):
+    """A package or system library that is missing or does not fit."""
