@@ -1,0 +1,161 @@
+"""Augmentations of training audio: pure functions of samples and a random generator.
+
+All take mono float32 samples, shape (n,), and return a new float32 array; none changes its input.
+Each draws its parameters from the ranges below, so a training run is described by its seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+
+GAIN_DB = (-12.0, 6.0)
+MARGIN_SECONDS = (0.0, 0.5)
+SNR_DB = (5.0, 30.0)
+BABBLE_VOICES = 4
+REVERB_SECONDS = (0.15, 0.8)
+"""Time in which the room's response falls by 60 dB."""
+DIRECT_TO_REVERB_DB = (-3.0, 12.0)
+SPEED_RATIO = (0.92, 1.08)
+TELEPHONE_HZ = (300.0, 3400.0)
+CLIP_LEVEL_DB = (-15.0, -3.0)
+"""Clipping level, relative to the peak."""
+
+
+def gain(samples: Samples, rng: np.random.Generator) -> Samples:
+    """Change the level by a number of decibels drawn from :data:`GAIN_DB`."""
+    return np.asarray(samples * _amplitude(rng.uniform(*GAIN_DB)), dtype=np.float32)
+
+
+def margin(samples: Samples, sample_rate: int, rng: np.random.Generator) -> Samples:
+    """Add silence before and after, each of :data:`MARGIN_SECONDS`: a place for noise to fill."""
+    before, after = (rng.uniform(*MARGIN_SECONDS, size=2) * sample_rate).astype(int)
+    return np.pad(samples, (before, after))
+
+
+def white_noise(samples: Samples, rng: np.random.Generator) -> Samples:
+    """Add white noise at a signal-to-noise ratio drawn from :data:`SNR_DB`."""
+    return _add(samples, rng.standard_normal(len(samples)), rng)
+
+
+def pink_noise(samples: Samples, rng: np.random.Generator) -> Samples:
+    """Add noise whose power falls by 3 dB an octave, like that of rooms and machines."""
+    spectrum = np.fft.rfft(rng.standard_normal(len(samples)))
+    spectrum /= np.sqrt(np.maximum(np.arange(len(spectrum)), 1.0))
+    return _add(samples, np.fft.irfft(spectrum, n=len(samples)), rng)
+
+
+def babble(samples: Samples, rng: np.random.Generator, *, voices: Sequence[Samples]) -> Samples:
+    """Add a murmur made of several of ``voices`` (other clips), each looped from a random start."""
+    murmur = np.zeros(len(samples))
+    for index in rng.integers(len(voices), size=BABBLE_VOICES):
+        voice = voices[index]
+        if len(voice) == 0:
+            continue
+        start = rng.integers(len(voice))
+        looped = np.resize(np.roll(voice, -start), len(samples))
+        murmur += looped / (_level(looped) + 1e-9)
+    return _add(samples, murmur, rng)
+
+
+def reverb(samples: Samples, sample_rate: int, rng: np.random.Generator) -> Samples:
+    """Place the voice in a room: convolve with exponentially decaying noise.
+
+    The statistical model of late reverberation by Polack (1988): after the direct sound comes
+    Gaussian noise whose level falls by 60 dB within a time drawn from :data:`REVERB_SECONDS`.
+    The tail beyond the clip's end is cut, and the level of the clip is kept.
+    """
+    from scipy.signal import fftconvolve
+
+    decay_seconds = rng.uniform(*REVERB_SECONDS)
+    seconds = np.arange(1, int(decay_seconds * sample_rate)) / sample_rate
+    tail = rng.standard_normal(len(seconds)) * 10.0 ** (-3.0 * seconds / decay_seconds)
+    tail *= _amplitude(-rng.uniform(*DIRECT_TO_REVERB_DB)) / np.sqrt(np.sum(tail**2) + 1e-12)
+    wet = fftconvolve(samples, np.concatenate([[1.0], tail]))[: len(samples)]
+    return np.asarray(wet * (_level(samples) / (_level(wet) + 1e-9)), dtype=np.float32)
+
+
+def speed(samples: Samples, sample_rate: int, rng: np.random.Generator) -> Samples:
+    """Play slightly faster or slower (pitch and formants move too): another speaker's throat."""
+    import soxr
+
+    ratio = rng.uniform(*SPEED_RATIO)
+    return np.asarray(soxr.resample(samples, sample_rate * ratio, sample_rate), dtype=np.float32)
+
+
+def telephone(samples: Samples, sample_rate: int, rng: np.random.Generator) -> Samples:
+    """Keep the telephone band alone (:data:`TELEPHONE_HZ`, its upper edge varied by 20 %)."""
+    from scipy.signal import butter, sosfilt
+
+    low, high = TELEPHONE_HZ
+    high = min(high * rng.uniform(0.8, 1.2), 0.49 * sample_rate)
+    filter_ = butter(4, (low, high), btype="bandpass", fs=sample_rate, output="sos")
+    return np.asarray(sosfilt(filter_, samples), dtype=np.float32)
+
+
+def clip(samples: Samples, rng: np.random.Generator) -> Samples:
+    """Overdrive: cut the peaks at a level drawn from :data:`CLIP_LEVEL_DB`."""
+    limit = float(np.max(np.abs(samples), initial=0.0)) * _amplitude(rng.uniform(*CLIP_LEVEL_DB))
+    return np.clip(samples, -limit, limit).astype(np.float32)
+
+
+def random_augmentation(
+    samples: Samples,
+    sample_rate: int,
+    rng: np.random.Generator,
+    *,
+    voices: Sequence[Samples] = (),
+) -> Samples:
+    """One random chain, in the order of nature: throat, room, noise, channel.
+
+    Args:
+        samples: a mono clip, float32, shape (n,).
+        sample_rate: in Hz.
+        rng: the only source of chance.
+        voices: other clips at the same rate, material for :func:`babble`; without any, no babble.
+
+    Returns:
+        float32, shape (m,); m differs from n where the speed was changed.
+
+    Example:
+        >>> import numpy as np
+        >>> tone = np.sin(np.arange(16000) / 10).astype(np.float32)
+        >>> first = random_augmentation(tone, 16000, np.random.default_rng(1))
+        >>> again = random_augmentation(tone, 16000, np.random.default_rng(1))
+        >>> bool(np.array_equal(first, again)), first.dtype
+        (True, dtype('float32'))
+    """
+    if rng.random() < 0.6:
+        samples = speed(samples, sample_rate, rng)
+    if rng.random() < 0.3:
+        samples = margin(samples, sample_rate, rng)
+    if rng.random() < 0.5:
+        samples = reverb(samples, sample_rate, rng)
+    if rng.random() < 0.5:
+        noises: list[Callable[[Samples, np.random.Generator], Samples]] = [white_noise, pink_noise]
+        if voices:
+            noises.append(lambda clean, chance: babble(clean, chance, voices=voices))
+        samples = noises[rng.integers(len(noises))](samples, rng)
+    if rng.random() < 0.1:
+        samples = telephone(samples, sample_rate, rng)
+    if rng.random() < 0.1:
+        samples = clip(samples, rng)
+    return gain(samples, rng)
+
+
+def _add(samples: Samples, noise: NDArray[np.float64], rng: np.random.Generator) -> Samples:
+    wanted = _level(samples) * _amplitude(-rng.uniform(*SNR_DB))
+    return np.asarray(samples + noise * (wanted / (_level(noise) + 1e-9)), dtype=np.float32)
+
+
+def _level(samples: NDArray[np.floating]) -> float:
+    """Root mean square; 0 for no samples."""
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
+
+
+def _amplitude(decibels: float) -> float:
+    return float(10.0 ** (decibels / 20.0))

@@ -1,0 +1,131 @@
+"""Labelled clips: the reader of ``index.csv``.
+
+The index has one row a clip with the columns ``path`` (relative to the index), ``corpus``,
+``speaker``, ``label`` and ``split`` (``train`` or ``dev``); ``gender`` may be empty or missing and
+other columns are ignored.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ser_edge.errors import SerEdgeError
+
+LABELS = ("neutral", "happy", "sad", "angry", "fear", "disgust")
+"""The emotions in the order of the model's outputs."""
+
+SPLITS = ("train", "dev")
+
+_COLUMNS = ("path", "corpus", "speaker", "label", "split")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One labelled recording."""
+
+    path: Path
+    """The audio file."""
+    corpus: str
+    speaker: str
+    """The speaker's name, unique within the corpus."""
+    gender: str
+    """As the corpus states it; empty where unknown."""
+    label: str
+    """One of :data:`LABELS`."""
+    split: str
+    """``train`` or ``dev``; no speaker of a corpus is in both."""
+
+
+def default_folder() -> Path:
+    """The folder of the corpora: ``SER_CORPORA``, or ``../shared/corpora`` from the project."""
+    configured = os.environ.get("SER_CORPORA")
+    if configured:
+        return Path(configured)
+    return Path(__file__).resolve().parents[2] / "shared" / "corpora"
+
+
+def read_index(path: str | os.PathLike[str] | None = None) -> list[Clip]:
+    """Read and check an index of labelled clips.
+
+    Args:
+        path: an index file, or the folder that holds an ``index.csv``; None for
+            :func:`default_folder`.
+
+    Returns:
+        The clips in the order of the index.
+
+    Raises:
+        SerEdgeError: the index is missing, empty or malformed, names an unknown label or split,
+            repeats a clip, misses a file, or has a speaker in both splits.
+
+    Example:
+        >>> read_index("/no/such/folder/index.csv")
+        Traceback (most recent call last):
+        ...
+        ser_edge.errors.SerEdgeError: cannot read the index /no/such/folder/index.csv: [Errno 2] No such file or directory: '/no/such/folder/index.csv'
+    """
+    index = Path(path) if path is not None else default_folder()
+    if index.is_dir():
+        index = index / "index.csv"
+    try:
+        with index.open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file)
+            missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
+            if missing:
+                raise SerEdgeError(f"{index} lacks the column {missing[0]!r}")
+            clips = [_clip(row, index, rows.line_num) for row in rows]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SerEdgeError(f"cannot read the index {index}: {error}") from error
+    if not clips:
+        raise SerEdgeError(f"{index} lists no clips")
+    _check_unique(clips, index)
+    _check_speakers(clips, index)
+    return clips
+
+
+def _clip(row: dict[str, str | None], index: Path, line: int) -> Clip:
+    for name in _COLUMNS:
+        if not row[name]:
+            raise SerEdgeError(f"{index}, line {line}: empty {name}")
+    values = {name: value or "" for name, value in row.items()}
+    if values["label"] not in LABELS:
+        raise SerEdgeError(
+            f"{index}, line {line}: unknown label {values['label']!r}"
+            f" (known: {', '.join(LABELS)})"
+        )
+    if values["split"] not in SPLITS:
+        raise SerEdgeError(
+            f"{index}, line {line}: unknown split {values['split']!r} (known: train, dev)"
+        )
+    path = index.parent / values["path"]
+    if not path.is_file():
+        raise SerEdgeError(f"{index}, line {line}: no such file {path}")
+    return Clip(
+        path=path,
+        corpus=values["corpus"],
+        speaker=values["speaker"],
+        gender=values.get("gender", ""),
+        label=values["label"],
+        split=values["split"],
+    )
+
+
+def _check_unique(clips: list[Clip], index: Path) -> None:
+    seen: set[Path] = set()
+    for clip in clips:
+        if clip.path in seen:
+            raise SerEdgeError(f"{index} lists {clip.path} twice")
+        seen.add(clip.path)
+
+
+def _check_speakers(clips: list[Clip], index: Path) -> None:
+    """A speaker on both sides of the split would make every dev figure too good."""
+    splits: dict[tuple[str, str], str] = {}
+    for clip in clips:
+        if splits.setdefault((clip.corpus, clip.speaker), clip.split) != clip.split:
+            raise SerEdgeError(
+                f"{index}: speaker {clip.speaker} of {clip.corpus} is in both train and dev"
+            )
