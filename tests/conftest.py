@@ -1,0 +1,47 @@
+"""What many tests share: real speech where it is present, and the bundled model."""
+
+from __future__ import annotations
+
+import csv
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ser_edge import Classifier
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Clip:
+    path: Path
+    corpus: str
+    label: str
+    split: str
+
+
+@pytest.fixture(scope="session")
+def corpora() -> list[Clip]:
+    """All clips of the labelled corpora; the test is skipped where they are not."""
+    folder = Path(os.environ.get("SER_CORPORA", ROOT.parent / "shared" / "corpora"))
+    index = folder / "index.csv"
+    if not index.is_file():
+        pytest.skip(f"NO REAL SPEECH TESTED: there is no {index}; set SER_CORPORA")
+    with index.open(newline="") as file:
+        return [
+            Clip(folder / row["path"], row["corpus"], row["label"], row["split"])
+            for row in csv.DictReader(file)
+        ]
+
+
+@pytest.fixture(scope="session")
+def speech(corpora: list[Clip]) -> list[Clip]:
+    """Every 25th clip of every corpus: some 415 in all."""
+    return corpora[::25]
+
+
+@pytest.fixture(scope="session")
+def classifier() -> Classifier:
+    return Classifier.bundled()
