@@ -39,7 +39,6 @@ _CONVERTIBLE_MAGIC = (  # (offset, bytes)
     (0, b"\xff\xf9"),  # AAC in ADTS, MPEG-2
 )
 
-_BLOCK_SECONDS = 1
 _MAX_BLOCK_VALUES = 1 << 20  # frames times channels: 4 MB however many channels a header claims
 _MAX_CHANNELS = 128  # of an array; more means that frames and channels are swapped
 _MAX_LEVEL = 1_000.0  # full scale is 1; far beyond, integers were stored as floats
@@ -80,7 +79,7 @@ class AudioStream:
             AudioError: the recording is damaged, holds no samples at all, or holds values that are
                 not finite or not on a scale where 1 is full.
         """
-        frames = min(self.sample_rate * _BLOCK_SECONDS, _MAX_BLOCK_VALUES // self.channels)
+        frames = min(self.sample_rate, _MAX_BLOCK_VALUES // self.channels)
         empty = True
         while len(block := self._read(frames)):
             yield _mix(block, self._channel, self.name)
@@ -94,7 +93,9 @@ class AudioStream:
         try:
             block: Samples = self._sound.read(frames, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
-            raise AudioError(f"{self.name}: is damaged: {error.error_string}") from None
+            raise AudioError(
+                f"{self.name}: is damaged (libsndfile: {error.error_string})"
+            ) from None
         return block
 
     def close(self) -> None:
@@ -302,25 +303,28 @@ def _open_sound(file: BinaryIO, name: str) -> Any:
             return False
 
     try:
-        return SequentialSoundFile(file.fileno(), closefd=False)
+        # A descriptor of its own: libsndfile before 1.2.1 closes it on failure, whatever closefd.
+        return SequentialSoundFile(os.dup(file.fileno()), closefd=True)
     except soundfile.LibsndfileError as error:
-        raise AudioError(f"{name}: {_why_unreadable(file, name, error.error_string)}") from None
+        hint = _conversion_hint(file, name)
+        reason = hint or f"not audio that can be read (libsndfile: {error.error_string})"
+        raise AudioError(f"{name}: {reason}") from None
 
 
-def _why_unreadable(file: BinaryIO, name: str, reason: str) -> str:
+def _conversion_hint(file: BinaryIO, name: str) -> str | None:
+    """Say how to convert a format that libsndfile is known not to read; None for any other."""
+    import shlex
+
     file.seek(0)
     head = file.read(16)
     path = PurePath(name)
     known_magic = any(head.startswith(magic, offset) for offset, magic in _CONVERTIBLE_MAGIC)
     if not known_magic and path.suffix.lower() not in CONVERTIBLE_EXTENSIONS:
-        return f"cannot be read as audio: {reason}"
-    import shlex
-
-    target = path.with_suffix(".wav")
-    return (
-        "this format must be converted first: "
-        f"ffmpeg -i {shlex.quote(name)} -ar 16000 -ac 1 {shlex.quote(str(target))}"
-    )
+        return None
+    source, target = "INPUT", "OUTPUT.wav"
+    if os.path.isfile(name):
+        source, target = shlex.quote(name), shlex.quote(str(path.with_suffix(".16k.wav")))
+    return f"convert this format first: ffmpeg -i {source} -ar 16000 -ac 1 {target}"
 
 
 def _check_channel(channel: int | None, channels: int) -> None:
@@ -343,7 +347,7 @@ def _mix(frames: Any, channel: int | None, name: str) -> Samples:
         raise AudioError(f"{name}: holds NaN or infinite samples")
     if peak > _MAX_LEVEL:
         raise AudioError(
-            f"{name}: holds samples up to {peak:.0f}, where 1 is full scale: integers as floats?"
+            f"{name}: holds samples up to {peak:g}, where 1 is full scale: integers as floats?"
         )
     samples: Samples = mono
     return samples
