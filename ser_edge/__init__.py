@@ -9,8 +9,12 @@ Example:
 
 from __future__ import annotations
 
-from ser_edge.classifier import Classifier, Result
+from typing import TYPE_CHECKING, Any
+
 from ser_edge.errors import AudioError, DependencyError, ModelError, SerEdgeError
+
+if TYPE_CHECKING:
+    from ser_edge.classifier import Classifier, Result
 
 __all__ = [
     "AudioError",
@@ -23,3 +27,13 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # What needs numpy waits until it is used, so that `ser-edge doctor` can tell that numpy is
+    # broken.
+    if name in ("Classifier", "Result"):
+        from ser_edge import classifier
+
+        return getattr(classifier, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -85,7 +85,7 @@ class AudioStream:
             yield _mix(block, self._channel, self.name)
             empty = False
         if empty:
-            raise AudioError(f"{self.name}: holds no samples")
+            raise AudioError(f"{self.name}: holds no samples, or its header was never completed")
 
     def _read(self, frames: int) -> Samples:
         import soundfile

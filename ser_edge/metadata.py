@@ -190,7 +190,8 @@ class Metadata:
     def to_dict(self) -> dict[str, Any]:
         """The JSON object that `parse` reads."""
         data = {"format": FORMAT, **asdict(self), "frontend": self.frontend.to_dict()}
-        return {**data, **data.pop("details")}
+        details = data.pop("details")
+        return {**data, **details}
 
 
 class _Object:

@@ -88,7 +88,7 @@ class Model:
         self._output = interpreter.get_output_details()[0]
         self._check_shapes()
         self.operators: tuple[str, ...] = tuple(
-            sorted({details["op_name"] for details in interpreter._get_ops_details()})
+            sorted({op["op_name"] for op in interpreter._get_ops_details()} - {"DELEGATE"})
         )
 
     def __repr__(self) -> str:
@@ -205,7 +205,7 @@ def _no_metadata(path: str) -> str:
 
 def _interpreter(path: str, content: bytes, num_threads: int) -> tuple[Any, str]:
     """An interpreter with its tensors allocated, and the name of its package."""
-    interpreter_class, runtime = _runtime()
+    interpreter_class, runtime = find_runtime()
     try:
         with _quiet_stderr():
             interpreter = interpreter_class(model_content=content, num_threads=num_threads)
@@ -217,7 +217,7 @@ def _interpreter(path: str, content: bytes, num_threads: int) -> tuple[Any, str]
     return interpreter, runtime
 
 
-def _runtime() -> tuple[Any, str]:
+def find_runtime() -> tuple[Any, str]:
     """The interpreter class and the package that it comes from: the successor where it is."""
     try:
         from ai_edge_litert.interpreter import Interpreter
