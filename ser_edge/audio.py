@@ -236,10 +236,8 @@ def _cannot_list(error: OSError) -> None:
 def _name_of(source: AudioSource) -> str:
     if isinstance(source, (bytes, bytearray, memoryview)):
         return "audio bytes"
-    if source == "-":
-        return "standard input"
     if isinstance(source, (str, os.PathLike)):
-        return os.fspath(source)
+        return "standard input" if source == "-" else os.fspath(source)
     if not hasattr(source, "read"):
         raise TypeError(f"a path, bytes or a binary file is needed, not {type(source).__name__}")
     name = getattr(source, "name", None)
