@@ -31,7 +31,29 @@ To make a model of your own: ser-edge-convert --help.
 """
 
 
+class _Program(click.Group):
+    """Turns what a command returns or raises into an exit code and at most one sentence."""
+
+    def invoke(self, context: click.Context) -> None:
+        try:
+            code = super().invoke(context) or 0
+        except SerEdgeError as error:
+            complain(str(error))
+            code = EXIT_UNUSABLE
+        except KeyboardInterrupt:
+            code = EXIT_INTERRUPTED
+        except BrokenPipeError:
+            # Python flushes standard output once more on its way out.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = EXIT_CLOSED_PIPE
+        except OSError as error:  # a full disk behind standard output, say
+            complain(str(error))
+            code = EXIT_FAILED
+        context.exit(code)
+
+
 @click.group(
+    cls=_Program,
     context_settings={
         "help_option_names": ["-h", "--help"],
         "auto_envvar_prefix": "SER_EDGE",
@@ -184,26 +206,8 @@ def doctor(model: str) -> int:
 
 
 def main() -> None:
-    """Run the command line and leave with its exit code; never show a traceback."""
-    try:
-        code = cli.main(prog_name="ser-edge", standalone_mode=False) or 0
-        sys.stdout.flush()
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except SerEdgeError as error:
-        complain(str(error))
-        code = EXIT_UNUSABLE
-    except (KeyboardInterrupt, click.Abort):
-        code = EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # Python flushes standard output once more on its way out.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = EXIT_CLOSED_PIPE
-    except OSError as error:  # a full disk behind standard output, say
-        complain(str(error))
-        code = EXIT_FAILED
-    sys.exit(code)
+    """Run the command line and leave with its exit code."""
+    cli(prog_name="ser-edge")
 
 
 def complain(message: str) -> None:
