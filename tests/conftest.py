@@ -7,9 +7,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
-from ser_edge import Classifier
+from ser_edge import Classifier, audio
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -40,6 +42,12 @@ def corpora() -> list[Clip]:
 def speech(corpora: list[Clip]) -> list[Clip]:
     """Every 25th clip of every corpus: some 415 in all."""
     return corpora[::25]
+
+
+@pytest.fixture(scope="session")
+def recordings(speech: list[Clip]) -> dict[str, npt.NDArray[np.float32]]:
+    """The samples of `speech` at 16 kHz, by the file's name."""
+    return {clip.path.name: audio.load(clip.path, 16_000) for clip in speech}
 
 
 @pytest.fixture(scope="session")
