@@ -1,0 +1,231 @@
+"""Whole feature matrices against the same recipes written with librosa and its kin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from ser_edge.convert import presets
+
+from ser_edge import audio, features
+from ser_edge.errors import ModelError
+from ser_edge.frontend import Frontend
+from ser_edge.metadata import FrontendSpec
+from ser_edge.reference import reference_signal
+from tests.conftest import Clip
+
+Samples = npt.NDArray[np.float32]
+
+SR = 16_000
+WINDOW = 4 * SR
+
+
+def frontend(**changes: Any) -> Frontend:
+    """The front end of the preset `seed` with other entries."""
+    return Frontend(FrontendSpec.parse({**presets.frontend("seed"), **changes}))
+
+
+def mfcc_with_deltas(sample_rate: int) -> dict[str, Any]:
+    return {
+        "sample_rate": sample_rate,
+        "window_seconds": 3.0,
+        "trim": {"top_db": 30.0, "frame_length": 2048, "hop_length": 512},
+        "features": [
+            {"name": "mfcc", "n_mfcc": 40},
+            {"name": "delta", "of": "mfcc"},
+            {"name": "delta", "of": "mfcc", "order": 2, "mode": "nearest"},
+        ],
+        "layout": "frames_features",
+    }
+
+
+def to_window(speech: Samples, size: int) -> Samples:
+    return np.pad(speech[:size], (0, max(0, size - speech.size)))
+
+
+def seed_matrix(y: Samples) -> Samples:
+    """Shape (22, 401), as the notebook of the project that this one started from makes it."""
+    librosa = pytest.importorskip("librosa")
+    speech, _ = librosa.effects.trim(y, top_db=25, frame_length=256, hop_length=64)
+    y = to_window(speech, WINDOW)
+    return np.vstack(
+        [
+            librosa.feature.zero_crossing_rate(y, frame_length=400, hop_length=160),
+            librosa.feature.rms(y=y, frame_length=400, hop_length=160),
+            librosa.feature.mfcc(y=y, sr=SR, n_mfcc=20, hop_length=160),
+        ]
+    )
+
+
+def assert_seed_matrix(y: Samples, name: str) -> float:
+    """Compare row by row; the mean error of the MFCC."""
+    actual, expected = frontend()(y), seed_matrix(y)
+    assert actual.shape == expected.shape == (22, 401), name
+    assert actual.dtype == np.float32
+    assert np.array_equal(actual[0], expected[0].astype(np.float32)), name
+    error = np.abs(actual - expected)
+    assert error[1].max() <= 1e-6, name
+    assert error[2:].max() <= 1e-3, name
+    return float(error[2:].mean())
+
+
+def test_seed_of_speech(recordings: Mapping[str, Samples]) -> None:
+    assert len(recordings) >= 300
+    typical = [assert_seed_matrix(y, name) for name, y in recordings.items()]
+    assert np.median(typical) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "y"),
+    [
+        ("silence", np.zeros(SR, np.float32)),
+        ("constant", np.full(SR, 0.5, np.float32)),
+        ("clicks", (np.arange(SR) % 1000 == 0).astype(np.float32)),
+        ("full-scale square wave", np.where(np.arange(5 * SR) // 37 % 2, -1, 1).astype(np.float32)),
+        ("denormal numbers", np.full(SR, 1e-40, np.float32)),
+        ("0.05 s", reference_signal(SR, 0.05)),
+        ("one sample", np.array([0.5], np.float32)),
+        ("one window", reference_signal(SR, 4.0)),
+        ("one sample more than a window", reference_signal(SR, 4.0 + 1 / SR)),
+        ("two windows", reference_signal(SR, 8.0)),
+        ("speech between silences", np.pad(reference_signal(SR, 1.0), SR)),
+    ],
+)
+def test_seed_of_hard_cases(name: str, y: Samples) -> None:
+    assert_seed_matrix(y, name)
+
+
+def test_mfcc_with_deltas_at_another_rate(speech: list[Clip]) -> None:
+    librosa = pytest.importorskip("librosa")
+    ours = Frontend(FrontendSpec.parse(mfcc_with_deltas(22_050)))
+    assert ours.shape == (130, 120)
+    assert "mfcc, delta, delta: 130 x 120 from 3 s at 22050 Hz" in repr(ours)
+    for clip in speech[::8]:
+        y = audio.load(clip.path, 22_050)
+        trimmed, _ = librosa.effects.trim(y, top_db=30)
+        cepstrum = librosa.feature.mfcc(y=to_window(trimmed, 66_150), sr=22_050, n_mfcc=40)
+        expected = np.vstack(
+            [
+                cepstrum,
+                librosa.feature.delta(cepstrum),
+                librosa.feature.delta(cepstrum, order=2, mode="nearest"),
+            ]
+        ).T
+        actual = ours(y)
+        assert actual.shape == expected.shape
+        assert actual.flags.c_contiguous
+        assert np.abs(actual - expected).max() <= 1e-3, clip.path
+
+
+def test_psf_mfcc(recordings: Mapping[str, Samples]) -> None:
+    psf = pytest.importorskip("python_speech_features")
+    ours = frontend(
+        trim=None,
+        features=[{"name": "psf_mfcc", "scale": 32768.0, "window": "hamming"}],
+        layout="frames_features",
+    )
+    assert ours.shape == (399, 13)
+    for name, y in list(recordings.items())[::8]:
+        expected = psf.mfcc(to_window(y, WINDOW) * 32768.0, SR, winfunc=np.hamming)
+        assert np.abs(ours(y) - expected).max() <= 1e-3, name
+
+
+@pytest.mark.parametrize("layout", ["features_frames", "frames_features"])
+def test_normalization_is_of_features_in_either_layout(layout: str) -> None:
+    y = reference_signal(SR, 2.0)
+    plain = frontend(layout=layout)(y)
+    mean, std = np.arange(22.0), np.arange(1.0, 23.0)
+    actual = frontend(layout=layout, normalization={"mean": mean.tolist(), "std": std.tolist()})(y)
+    if layout == "features_frames":
+        mean, std = mean[:, np.newaxis], std[:, np.newaxis]
+    assert actual.dtype == np.float32
+    assert actual == pytest.approx((plain - mean) / std, abs=1e-4)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 4.0, 6.0])
+def test_level_is_that_of_the_speech_without_its_padding(seconds: float) -> None:
+    speech = 0.01 * reference_signal(SR, seconds)
+    ours = frontend(level_dbfs=-26.0, trim=None)
+    kept = speech[:WINDOW].astype(np.float64)
+    gain = 10 ** (-26 / 20) / np.sqrt(np.mean(kept**2))
+    expected = frontend(trim=None)((speech * gain).astype(np.float32))
+    actual = ours(speech)
+    assert np.array_equal(actual[0], expected[0])
+    assert np.abs(actual - expected).max() <= 1e-3
+
+
+def test_level_makes_loud_and_faint_speech_alike() -> None:
+    ours = frontend(level_dbfs=-26.0)
+    y = reference_signal(SR, 2.0)
+    # By a power of two, which loses no digit; a level that changes nothing would miss by 300.
+    assert np.abs(ours(y) - ours(y / 64)).max() <= 1e-3
+
+
+def test_level_leaves_digital_silence_silent() -> None:
+    matrix = frontend(level_dbfs=-26.0)(np.zeros(SR, np.float32))
+    assert np.array_equal(matrix, frontend()(np.zeros(SR, np.float32)))
+
+
+def test_speech_is_what_trimming_leaves() -> None:
+    y = np.pad(reference_signal(SR, 1.0), SR)
+    start, end = features.trim(y, top_db=25, frame_length=256, hop_length=64)
+    speech = frontend().speech(y)
+    assert np.array_equal(speech, y[start:end])
+    assert speech.base is y
+    assert frontend(trim=None).speech(y) is y
+
+
+def test_samples_stay_as_they_were() -> None:
+    y = reference_signal(SR, 5.0)
+    before = y.copy()
+    frontend(level_dbfs=-26.0)(y)
+    assert np.array_equal(y, before)
+
+
+def test_same_samples_same_matrix() -> None:
+    ours = frontend()
+    y = reference_signal(SR, 2.0)
+    first = ours(y)
+    ours(reference_signal(SR, 4.0))
+    assert np.array_equal(ours(y), first)
+
+
+@pytest.mark.parametrize("preset", presets.NAMES)
+def test_shape_is_known_before_the_first_call(preset: str) -> None:
+    ours = Frontend(FrontendSpec.parse(presets.frontend(preset)))
+    assert ours(reference_signal(SR, 1.0)).shape == ours.shape
+    assert ours.sample_rate == SR
+    assert ours.window_samples == WINDOW
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"normalization": {"mean": [0.0], "std": [1.0]}}, "1 rows for 22 features"),
+        ({"features": [{"name": "rms", "hop_length": 12}]}, "rms has over 5000 frames"),
+        (
+            {"window_seconds": 0.1, "features": [{"name": "mfcc", "center": False}]},
+            "1600 samples are fewer than a frame of 2048",
+        ),
+        (
+            {"features": [{"name": "rms", "hop_length": 160}, {"name": "mfcc"}]},
+            "the features do not fit the window",
+        ),
+        (
+            {
+                "window_seconds": 0.2,
+                "features": [{"name": "mfcc"}, {"name": "delta", "of": "mfcc"}],
+            },
+            "7 frames are fewer than the width, 9",
+        ),
+        ({"features": [{"name": "mfcc", "n_mfcc": 129}]}, "n_mfcc is 129"),
+        ({"features": [{"name": "mfcc", "fmax": 9000.0}]}, "9000.0 Hz do not fit"),
+        ({"features": [{"name": "mfcc", "n_fft": 512, "win_length": 513}]}, "win_length is 513"),
+    ],
+)
+def test_features_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        frontend(**changes)
