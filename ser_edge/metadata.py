@@ -7,7 +7,6 @@ people (training data, accuracy, converter) is kept as it is in :attr:`Metadata.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,6 +22,9 @@ QUANTIZATIONS = ("none", "dynamic", "float16", "int8")
 # Bounds that no sensible model reaches, but that keep a hostile one from filling memory.
 _MAX_LABELS = 100
 _MAX_TEXT = 10_000
+_MAX_NESTING = 20
+_MAX_NUMBER = 1e12
+_MIN_STD = 1e-12
 _MAX_FEATURES = 8
 _MAX_ROWS = 2048
 _MAX_SAMPLE_RATE = 192_000
@@ -168,6 +170,7 @@ class Metadata:
             data = json.loads(text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise ModelError(f"the model's metadata is not valid JSON: {error}") from error
+        _check_nesting(data)
         entry = _Object(data, "metadata")
         version = entry.integer("format", 1, 2**31)
         if version > FORMAT:
@@ -243,8 +246,8 @@ class _Object:
 
     def text(self, key: str, *default: Any) -> str:
         value = self.value(key, *default)
-        if not isinstance(value, str) or not 0 < len(value) <= _MAX_TEXT:
-            raise self._wrong(key, value, "a text")
+        if not isinstance(value, str) or not 0 < len(value) <= _MAX_TEXT or not value.isprintable():
+            raise self._wrong(key, value, "a text of one line")
         return value
 
     def rest(self) -> dict[str, Any]:
@@ -252,7 +255,8 @@ class _Object:
 
     def finish(self) -> None:
         if self._left:
-            names = ", ".join(f"{self._path}.{key}" for key in list(self._left)[:3])
+            # Escaped, for they may hold what no terminal should show.
+            names = ", ".join(f"{self._path}.{repr(key)[1:-1]}" for key in list(self._left)[:3])
             raise ModelError(f"{names[:200]}: unknown to this ser-edge, in the model's metadata")
 
     def _wrong(self, key: str, value: Any, wanted: str) -> ModelError:
@@ -264,6 +268,20 @@ class _Object:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number")
+
+
+def _check_nesting(data: Any) -> None:
+    """Refuse what parses but is too deep to be copied or written again."""
+    level = [data]
+    for _ in range(_MAX_NESTING):
+        level = [
+            item
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    if level:
+        raise ModelError(f"the model's metadata is nested more than {_MAX_NESTING} deep")
 
 
 def _parse_labels(data: Any) -> tuple[str, ...]:
@@ -395,7 +413,7 @@ def _parse_normalization(data: Any) -> Normalization | None:
     mean = _numbers(entry.value("mean"), "frontend.normalization.mean", _MAX_ROWS)
     std = _numbers(entry.value("std"), "frontend.normalization.std", _MAX_ROWS)
     entry.finish()
-    if len(mean) != len(std) or not all(1e-12 < value < 1e12 for value in std):
+    if len(mean) != len(std) or not all(value >= _MIN_STD for value in std):
         raise ModelError("frontend.normalization needs as many std as mean, all above zero")
     return Normalization(mean, std)
 
@@ -428,6 +446,6 @@ def _numbers(data: Any, path: str, most: int) -> tuple[float, ...]:
     for value in data:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ModelError(f"{path} holds {value!r:.60}, which is not a number")
-        if not math.isfinite(value):
-            raise ModelError(f"{path} holds {value}, which is not finite")
+        if not abs(value) <= _MAX_NUMBER:
+            raise ModelError(f"{path} holds {value!r:.60}, which is too large")
     return tuple(float(value) for value in data)
