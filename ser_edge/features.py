@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -293,16 +294,21 @@ def psf_mfcc(
     signal[1:] -= preemphasis * signal[:-1]
     n_frames = 1 + max(0, math.ceil((signal.size - frame_length) / hop_length))
     signal = np.pad(signal, (0, (n_frames - 1) * hop_length + frame_length - signal.size))
-    frames = _frames(signal, frame_length, hop_length) * _window(window, frame_length, False)
-    spectrum = np.fft.rfft(frames, n_fft, axis=1)
-    power = (np.square(spectrum.real) + np.square(spectrum.imag)) / n_fft
-    bands = power @ _psf_filterbank(sr, n_fft, n_mels, fmin, sr / 2 if fmax is None else fmax).T
+    frames = _frames(signal, frame_length, hop_length)
+    taper = _window(window, frame_length, False)
+    filters = _psf_filterbank(sr, n_fft, n_mels, fmin, sr / 2 if fmax is None else fmax).T
+    bands = np.empty((n_frames, n_mels))
+    total = np.empty(n_frames)
+    for block in _blocks(0, n_frames, n_fft):
+        spectrum = np.fft.rfft(frames[block] * taper, n_fft, axis=1)
+        power = (np.square(spectrum.real) + np.square(spectrum.imag)) / n_fft
+        bands[block] = power @ filters
+        total[block] = power.sum(axis=1)
     floor = np.finfo(np.float64).eps
     levels = np.log(np.where(bands == 0, floor, bands))
     basis = _dct_matrix(n_mfcc, n_mels, "ortho", 0.0) * _lifter(lifter, np.arange(n_mfcc))
     cepstrum = basis @ levels.T
     if energy:
-        total = power.sum(axis=1)
         cepstrum[0] = np.log(np.where(total == 0, floor, total))
     result: FloatArray = cepstrum.astype(np.float32)
     return result
@@ -412,6 +418,13 @@ def _frames(values: npt.NDArray[Any], length: int, hop: int) -> npt.NDArray[Any]
     return np.lib.stride_tricks.sliding_window_view(values, length)[::hop]
 
 
+def _blocks(first: int, last: int, frame_length: int) -> Iterator[slice]:
+    """Frames that are transformed together."""
+    step = max(1, _BLOCK_SAMPLES // frame_length)
+    for start in range(first, last, step):
+        yield slice(start, min(start + step, last))
+
+
 class _MelBlock(NamedTuple):
     """Neighbouring mel bands and the bins that they span."""
 
@@ -436,15 +449,13 @@ def _mel_power(
         return levels
     first = max(0, -((taper.size - 1 - int(nonzero[0])) // hop_length))
     last = min(len(frames), int(nonzero[-1]) // hop_length + 1)
-    block_frames = max(1, _BLOCK_SAMPLES // taper.size)
-    for start in range(first, last, block_frames):
-        stop = min(start + block_frames, last)
-        spectrum = np.fft.rfft(frames[start:stop] * taper, axis=1)
+    for block in _blocks(first, last, taper.size):
+        spectrum = np.fft.rfft(frames[block] * taper, axis=1)
         spectral = (np.square(spectrum.real) + np.square(spectrum.imag)).astype(np.float32)
         if power != 2.0:
             spectral **= power / 2
-        for block in bands:
-            np.matmul(spectral[:, block.bins], block.weights, out=levels[start:stop, block.bands])
+        for mel in bands:
+            np.matmul(spectral[:, mel.bins], mel.weights, out=levels[block, mel.bands])
     return levels
 
 

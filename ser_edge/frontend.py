@@ -11,7 +11,8 @@ from ser_edge.errors import ModelError
 from ser_edge.features import FloatArray
 from ser_edge.metadata import Feature, FrontendSpec, Normalization
 
-# More frames in a window than any sensible recipe has, but few enough to fit in memory.
+# More of a window than any sensible recipe has, but little enough to fit in memory.
+_MAX_SAMPLES = 3_000_000  # a minute at 48 kHz is less
 _MAX_FRAMES = 5000
 
 
@@ -25,8 +26,8 @@ class Frontend:
         spec: the recipe, from a model's metadata.
 
     Raises:
-        ModelError: the features do not fit the window or each other, or the normalization has
-            another number of rows than the features.
+        ModelError: the window is too large, the features do not fit it or each other, or the
+            normalization has another number of rows than the features.
 
     Example:
         >>> from ser_edge.metadata import FrontendSpec
@@ -41,6 +42,8 @@ class Frontend:
         self.spec = spec
         self.sample_rate: int = spec.sample_rate
         self.window_samples: int = round(spec.window_seconds * spec.sample_rate)
+        if self.window_samples > _MAX_SAMPLES:
+            raise ModelError(f"a window of {self.window_samples} samples is over {_MAX_SAMPLES}")
         self._offset: Any = np.float32(0.0)
         self._scale: Any = np.float32(1.0)
         for feature in spec.features:
