@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -216,10 +217,9 @@ class Classifier:
     def _windower(self, hop: float | None = None) -> Windower:
         frontend = self.model.frontend
         seconds = self.model.metadata.decision.window_hop_seconds if hop is None else hop
-        hop_length = round(seconds * frontend.sample_rate)
-        if hop_length < 1:
+        if not 1 / frontend.sample_rate <= seconds < math.inf:
             raise ValueError(f"the hop is {seconds} s, but must be at least one sample")
-        return Windower(frontend.window_samples, hop_length)
+        return Windower(frontend.window_samples, round(seconds * frontend.sample_rate))
 
     def _resampled(self, blocks: Iterable[FloatArray], sample_rate: int) -> Iterator[FloatArray]:
         resampler = Resampler(sample_rate, self.model.frontend.sample_rate)
