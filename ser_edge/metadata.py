@@ -215,7 +215,7 @@ class _Object:
 
     def number(self, key: str, low: float, high: float, *default: Any) -> Any:
         value = self.value(key, *default)
-        if value is None and default:
+        if value is None and None in default:
             return value
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise self._wrong(key, value, "a number")
@@ -225,7 +225,7 @@ class _Object:
 
     def integer(self, key: str, low: int, high: int, *default: Any) -> Any:
         value = self.value(key, *default)
-        if value is None and default:
+        if value is None and None in default:
             return value
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise self._wrong(key, value, f"a whole number from {low} to {high}")
