@@ -1,0 +1,85 @@
+"""Model files for tests: flatbuffers with whatever metadata a test wants."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ser_edge.classifier import bundled_path
+from ser_edge.model import METADATA_FILE
+
+METADATA: dict[str, Any] = {
+    "format": 1,
+    "name": "test",
+    "labels": ["calm", "excited"],
+    "frontend": {
+        "sample_rate": 16000,
+        "window_seconds": 1.0,
+        "trim": {"top_db": 25.0, "frame_length": 256, "hop_length": 64},
+        "level_dbfs": -26.0,
+        "features": [
+            {"name": "rms", "frame_length": 400, "hop_length": 160},
+            {"name": "mfcc", "n_mfcc": 3, "n_fft": 512, "hop_length": 160, "n_mels": 20},
+            {"name": "delta", "of": "mfcc"},
+        ],
+        "layout": "features_frames",
+        "normalization": {"mean": [0.0] * 7, "std": [1.0] * 7},
+    },
+    "decision": {
+        "window_hop_seconds": 0.5,
+        "min_speech_seconds": 0.25,
+        "silence_dbfs": -60.0,
+        "temperature": 1.0,
+        "threshold": 0.0,
+    },
+    "quantization": "none",
+    "flatbuffer": {"bytes": 1, "sha256": "0" * 64},
+    "reference": {"signal": "harmonics", "seconds": 1.0, "scores": [0.25, 0.75]},
+}
+"""A small model's metadata with every entry that the runtime reads."""
+
+MISSING = object()
+
+
+def edited(metadata: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """A copy with the entry at a path such as ``frontend.features.0.name`` set, or MISSING."""
+    copied = copy.deepcopy(dict(metadata))
+    *parents, last = [int(key) if key.isdigit() else key for key in path.split(".")]
+    place: Any = copied
+    for key in parents:
+        place = place[key]
+    if value is MISSING:
+        del place[last]
+    else:
+        place[last] = value
+    return copied
+
+
+def bundled() -> tuple[bytes, dict[str, Any]]:
+    """The bundled model's flatbuffer and metadata."""
+    with zipfile.ZipFile(bundled_path()) as archive:
+        metadata = json.loads(archive.read(METADATA_FILE))
+    content = Path(bundled_path()).read_bytes()
+    return content[: metadata["flatbuffer"]["bytes"]], metadata
+
+
+def write(
+    path: Path,
+    flatbuffer: bytes,
+    metadata: Mapping[str, Any] | bytes,
+    *,
+    method: int = zipfile.ZIP_DEFLATED,
+) -> Path:
+    """Write a model file, whatever its metadata; a mapping gets the right checksum."""
+    if not isinstance(metadata, bytes):
+        checksum = {"bytes": len(flatbuffer), "sha256": hashlib.sha256(flatbuffer).hexdigest()}
+        metadata = json.dumps({**metadata, "flatbuffer": checksum}).encode()
+    path.write_bytes(flatbuffer)
+    with zipfile.ZipFile(path, "a", method) as archive:
+        archive.writestr(METADATA_FILE, metadata)
+    return path
