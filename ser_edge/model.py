@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import re
 import threading
@@ -26,6 +27,8 @@ METADATA_FILE = "ser_edge.json"
 LABELS_FILE = "labels.txt"
 
 _MAX_METADATA_BYTES = 1_000_000
+# The end of a file, in which metadata and labels lie packed; what is before is not unpacked.
+_MAX_ARCHIVE_BYTES = 2_000_000
 _MAX_MODEL_BYTES = 150_000_000
 # Where a FlatBuffer of TFLite's schema says so.
 _IDENTIFIER = slice(4, 8)
@@ -84,8 +87,8 @@ class Model:
         self.frontend = Frontend(self.metadata.frontend)
         interpreter, self.runtime = _interpreter(self.path, content, num_threads)
         self._interpreter = interpreter
-        self._input = interpreter.get_input_details()[0]
-        self._output = interpreter.get_output_details()[0]
+        self._input = self._only_tensor("input", interpreter.get_input_details())
+        self._output = self._only_tensor("output", interpreter.get_output_details())
         self._check_shapes()
         self.operators: tuple[str, ...] = tuple(
             sorted({op["op_name"] for op in interpreter._get_ops_details()} - {"DELEGATE"})
@@ -110,15 +113,19 @@ class Model:
             float64, shape (n_labels,), in the order of ``metadata.labels``; they sum to 1.
 
         Raises:
-            ModelError: the model gave something else than probabilities.
+            ModelError: the model failed, or gave something else than probabilities.
         """
+        shaped = _quantized(features, self._input).reshape(self._input["shape"])
         with self._lock:
-            # A fused LSTM keeps its state from one call to the next.
-            self._interpreter.reset_all_variables()
-            shaped = _quantized(features, self._input).reshape(self._input["shape"])
-            self._interpreter.set_tensor(self._input["index"], shaped)
-            self._interpreter.invoke()
-            raw = self._interpreter.get_tensor(self._output["index"])
+            try:
+                # A fused LSTM keeps its state from one call to the next.
+                self._interpreter.reset_all_variables()
+                self._interpreter.set_tensor(self._input["index"], shaped)
+                self._interpreter.invoke()
+                raw = self._interpreter.get_tensor(self._output["index"])
+            except RuntimeError as error:
+                reason = _reason(str(error), self.runtime)
+                raise ModelError(f"{self.path} failed: {reason}") from error
         probabilities = _dequantized(raw[0], self._output)
         if not (np.isfinite(probabilities).all() and probabilities.sum() > 0):
             raise ModelError(f"{self.path}: the model's output is not a set of probabilities")
@@ -127,6 +134,19 @@ class Model:
         odds = np.exp(logits - logits.max())
         calibrated: npt.NDArray[np.float64] = odds / odds.sum()
         return calibrated
+
+    def _only_tensor(self, role: str, tensors: list[dict[str, Any]]) -> dict[str, Any]:
+        if len(tensors) != 1:
+            raise ModelError(f"{self.path}: the model has {len(tensors)} {role}s instead of one")
+        (tensor,) = tensors
+        dtype = np.dtype(tensor["dtype"])
+        scale, _ = tensor["quantization"]
+        if dtype != np.float32 and not (dtype.kind in "iu" and scale > 0):
+            raise ModelError(
+                f"{self.path}: the model's {role} is {dtype.name}, but must be float32 or "
+                "quantized integers"
+            )
+        return tensor
 
     def _check_shapes(self) -> None:
         wanted = self.frontend.shape
@@ -176,9 +196,17 @@ def _read(path: str) -> tuple[Metadata, bytes]:
 
 
 def _read_member(path: str, file: Any, name: str) -> bytes:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _MAX_ARCHIVE_BYTES))
+    end = io.BytesIO(file.read(_MAX_ARCHIVE_BYTES))
     try:
-        with zipfile.ZipFile(file) as archive, archive.open(name) as member:
-            data = member.read(_MAX_METADATA_BYTES + 1)
+        with zipfile.ZipFile(end) as archive:
+            # Other methods unpack as much as a hostile file holds, however little is asked for.
+            method = archive.getinfo(name).compress_type
+            if method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise zipfile.BadZipFile(f"compression method {method}")
+            with archive.open(name) as member:
+                data = member.read(_MAX_METADATA_BYTES + 1)
     except KeyError as error:
         raise ModelError(_no_metadata(path)) from error
     except (
@@ -188,8 +216,9 @@ def _read_member(path: str, file: Any, name: str) -> bytes:
         RuntimeError,
         EOFError,
         ValueError,
+        OverflowError,
     ) as error:
-        if not zipfile.is_zipfile(file):
+        if not zipfile.is_zipfile(end):
             raise ModelError(_no_metadata(path)) from error
         raise ModelError(f"{path} is damaged: {error}") from error
     if len(data) > _MAX_METADATA_BYTES:
