@@ -15,6 +15,7 @@ from ser_edge.errors import AudioError, DependencyError, ModelError, SerEdgeErro
 
 if TYPE_CHECKING:
     from ser_edge.classifier import Classifier, Result
+    from ser_edge.stream import Stream
 
 __all__ = [
     "AudioError",
@@ -23,6 +24,7 @@ __all__ = [
     "ModelError",
     "Result",
     "SerEdgeError",
+    "Stream",
     "__version__",
 ]
 
@@ -32,7 +34,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     # What needs numpy waits until it is used, so that `ser-edge doctor` can tell that numpy is
     # broken.
-    if name in ("Classifier", "Result"):
+    if name in ("Classifier", "Result", "Stream"):
         from ser_edge import classifier
 
         return getattr(classifier, name)

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
 from ser_edge import features
 from ser_edge.audio import AudioSource, as_mono_float32, open_audio
 from ser_edge.features import FloatArray
+from ser_edge.gate import SYLLABLES, open_gate
 from ser_edge.model import Model
 from ser_edge.resample import Resampler
-from ser_edge.windows import Windower
+from ser_edge.stream import Stream
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    # Probabilities of the labels, or the reason why there are none.
+    Outcome = Union[npt.NDArray[np.float64], str]
+
 # Why a result tells no emotion.
 SILENCE = "silence"
 TOO_SHORT = "too_short"
+NO_SPEECH = "no_speech"
 UNCERTAIN = "uncertain"
 
 # A recording up to this long is held in memory and trimmed as a whole; a longer one is cut into
@@ -45,11 +49,11 @@ class Result:
     """
 
     label: str | None  # the most probable emotion; None when there is a reason not to tell
-    confidence: float | None  # its probability; None for silence and too_short
+    confidence: float | None  # its probability; None for every reason but uncertain
     scores: Mapping[str, float] | None  # probability of every label; None as above
     start: float  # seconds from the recording's start
     end: float  # seconds
-    reason: str | None = None  # silence, too_short or uncertain
+    reason: str | None = None  # silence, too_short, no_speech or uncertain
 
     def __str__(self) -> str:
         if self.label is None:
@@ -84,6 +88,7 @@ class Classifier:
     Attributes:
         model: the model, with its metadata.
         threshold: an answer less probable than this is uncertain.
+        gate: name of the gate that tells speech from noise; see :mod:`ser_edge.gate`.
 
     Example:
         >>> classifier = Classifier.bundled()
@@ -92,17 +97,26 @@ class Classifier:
         (None, 'silence')
     """
 
-    def __init__(self, model: Model, *, threshold: float | None = None) -> None:
+    def __init__(
+        self, model: Model, *, threshold: float | None = None, gate: str = SYLLABLES
+    ) -> None:
         if threshold is not None and not 0 <= threshold <= 1:
             raise ValueError(f"threshold is {threshold}, but must be from 0 to 1")
         self.model = model
         self.threshold: float = (
             model.metadata.decision.threshold if threshold is None else threshold
         )
+        self.gate = gate
+        self._is_speech = open_gate(gate)
 
     @classmethod
     def bundled(
-        cls, name: str = "default", *, num_threads: int = 1, threshold: float | None = None
+        cls,
+        name: str = "default",
+        *,
+        num_threads: int = 1,
+        threshold: float | None = None,
+        gate: str = SYLLABLES,
     ) -> Classifier:
         """Load a model that comes with the package.
 
@@ -111,12 +125,17 @@ class Classifier:
             num_threads: threads of the interpreter.
             threshold: probability, 0 to 1, below which an answer is uncertain; by default the
                 model's own.
+            gate: ``syllables``, ``silero`` (needs the extra ``vad``) or ``off``: what tells speech
+                from noise.
 
         Raises:
             ValueError: there is no such model, or an argument is out of range.
-            DependencyError: no TFLite runtime is installed, or one that does not fit numpy.
+            DependencyError: no TFLite runtime is installed, or one that does not fit numpy; or
+                the gate's package is missing.
         """
-        return cls.from_file(bundled_path(name), num_threads=num_threads, threshold=threshold)
+        return cls.from_file(
+            bundled_path(name), num_threads=num_threads, threshold=threshold, gate=gate
+        )
 
     @classmethod
     def from_file(
@@ -125,6 +144,7 @@ class Classifier:
         *,
         num_threads: int = 1,
         threshold: float | None = None,
+        gate: str = SYLLABLES,
     ) -> Classifier:
         """Load a model file that `ser_edge.convert` wrote.
 
@@ -133,13 +153,17 @@ class Classifier:
             num_threads: threads of the interpreter.
             threshold: probability, 0 to 1, below which an answer is uncertain; by default the
                 model's own.
+            gate: ``syllables``, ``silero`` (needs the extra ``vad``) or ``off``: what tells speech
+                from noise.
 
         Raises:
             ModelError: the file is missing, broken, without metadata, or cannot run here.
             ValueError: an argument is out of range.
-            DependencyError: no TFLite runtime is installed, or one that does not fit numpy.
+            DependencyError: no TFLite runtime is installed, or one that does not fit numpy; or
+                the gate's package is missing.
         """
-        return cls(Model.load(path, num_threads=num_threads), threshold=threshold)
+        model = Model.load(path, num_threads=num_threads)
+        return cls(model, threshold=threshold, gate=gate)
 
     def __repr__(self) -> str:
         return f"Classifier({self.model!r})"
@@ -208,18 +232,56 @@ class Classifier:
 
         Raises:
             AudioError: once the recording turns out to be unreadable.
-            ValueError: the hop is not positive.
+            ValueError: the hop is shorter than a sample.
         """
-        windower = self._windower(hop)
         with open_audio(source, channel=channel) as audio:
-            yield from self._each(self._resampled(audio, audio.sample_rate), windower)
+            stream = self.stream(audio.sample_rate, hop=hop)
+            yield from _through(stream, audio)
 
-    def _windower(self, hop: float | None = None) -> Windower:
-        frontend = self.model.frontend
-        seconds = self.model.metadata.decision.window_hop_seconds if hop is None else hop
-        if not 1 / frontend.sample_rate <= seconds < math.inf:
-            raise ValueError(f"the hop is {seconds} s, but must be at least one sample")
-        return Windower(frontend.window_samples, round(seconds * frontend.sample_rate))
+    def stream(
+        self,
+        sample_rate: int,
+        *,
+        hop: float | None = None,
+        smoothing: float = 0.0,
+        sample_format: str = "int16",
+        channels: int = 1,
+        channel: int | None = None,
+    ) -> Stream:
+        """Take audio as it comes, in chunks of any length.
+
+        Args:
+            sample_rate: in Hz; any rate will do.
+            hop: the window hop, seconds from one window's start to the next one's; by default
+                the model's own.
+            smoothing: weight, from 0 up to 1, that the windows before have in a result: each adds
+                `1 - smoothing` of its own probabilities. A window without any starts anew.
+            sample_format: how chunks of bytes are read: ``int16``, ``int32``, ``float32`` or
+                ``uint8``, little-endian, channels interleaved.
+            channels: channels in chunks of bytes.
+            channel: the channel to hear, the first being 1; None for the mean of all.
+
+        Raises:
+            AudioError: an implausible sample rate.
+            ValueError: another argument is out of range.
+
+        Example:
+            >>> stream = Classifier.bundled().stream(48000, hop=1.0)
+            >>> for chunk in np.zeros((60, 4800), np.int16):  # six seconds
+            ...     for result in stream.push(chunk):
+            ...         print(result.start, result.end, result)
+            0.0 4.0 no emotion (silence)
+            1.0 5.0 no emotion (silence)
+        """
+        return Stream(
+            self,
+            sample_rate,
+            hop=hop,
+            smoothing=smoothing,
+            sample_format=sample_format,
+            channels=channels,
+            channel=channel,
+        )
 
     def _resampled(self, blocks: Iterable[FloatArray], sample_rate: int) -> Iterator[FloatArray]:
         resampler = Resampler(sample_rate, self.model.frontend.sample_rate)
@@ -228,63 +290,66 @@ class Classifier:
         yield resampler.flush()
 
     def _whole(self, blocks: Iterator[FloatArray]) -> Result:
-        limit = round(_WHOLE_SECONDS * self.model.frontend.sample_rate)
+        frontend = self.model.frontend
+        limit = round(_WHOLE_SECONDS * frontend.sample_rate)
         held: list[FloatArray] = []
         size = 0
         for block in blocks:
             held.append(block)
             size += block.size
             if size > limit:
-                return self._pooled(self._each(chain(held, blocks), self._windower()))
+                return self._pooled(chain(held, blocks))
         samples = np.concatenate(held)
-        if self.model.frontend.speech(samples).size <= self.model.frontend.window_samples:
-            return self._one(samples, 0)
-        return self._pooled(self._each(iter([samples]), self._windower()))
+        if frontend.speech(samples).size <= frontend.window_samples:
+            return self._result(self._outcome(samples), 0.0, size / frontend.sample_rate)
+        return self._pooled(iter([samples]))
 
-    def _each(self, blocks: Iterator[FloatArray], windower: Windower) -> Iterator[Result]:
-        for block in blocks:
-            for window in windower.push(block):
-                yield self._one(window.samples, window.start)
-        for window in windower.flush():
-            yield self._one(window.samples, window.start)
-
-    def _one(self, samples: FloatArray, start: int) -> Result:
-        """The result for samples whose speech fits one window."""
+    def _outcome(self, samples: FloatArray) -> Outcome:
+        """What to say of samples whose speech fits one window."""
         frontend = self.model.frontend
         decision = self.model.metadata.decision
-        span = (start / frontend.sample_rate, (start + samples.size) / frontend.sample_rate)
         if _level_dbfs(samples, frontend.sample_rate) < decision.silence_dbfs:
-            return Result(None, None, None, *span, SILENCE)
+            return SILENCE
         speech = frontend.speech(samples)
         if speech.size < decision.min_speech_seconds * frontend.sample_rate:
-            return Result(None, None, None, *span, TOO_SHORT)
-        return self._answer(self.model.predict(frontend.features(speech)), *span)
+            return TOO_SHORT
+        if self._is_speech is not None and not self._is_speech(samples, frontend.sample_rate):
+            return NO_SPEECH
+        return self.model.predict(frontend.features(speech))
 
-    def _pooled(self, results: Iterator[Result]) -> Result:
-        """The result for a recording from those of its windows."""
+    def _result(self, outcome: Outcome, start: float, end: float) -> Result:
+        if isinstance(outcome, str):
+            return Result(None, None, None, start, end, outcome)
+        best = int(np.argmax(outcome))
+        confidence = float(outcome[best])
+        scores = {label: float(p) for label, p in zip(self.labels, outcome)}
+        if confidence < self.threshold:
+            return Result(None, confidence, scores, start, end, UNCERTAIN)
+        return Result(self.labels[best], confidence, scores, start, end)
+
+    def _pooled(self, blocks: Iterator[FloatArray]) -> Result:
+        """The result for a recording, at the model's rate, from those of its windows."""
         total = np.zeros(len(self.labels))
         count = 0
         end = 0.0
         reasons = set()
-        for result in results:
+        for result in _through(self.stream(self.model.frontend.sample_rate), blocks):
             end = result.end
             if result.scores is None:
                 reasons.add(result.reason)
             else:
                 total += list(result.scores.values())
                 count += 1
-        if not count:
-            reason = SILENCE if reasons == {SILENCE} else TOO_SHORT
-            return Result(None, None, None, 0.0, end, reason)
-        return self._answer(total / count, 0.0, end)
+        if count:
+            return self._result(total / count, 0.0, end)
+        reason = next(r for r in (NO_SPEECH, TOO_SHORT, SILENCE) if r in reasons)
+        return self._result(reason, 0.0, end)
 
-    def _answer(self, probabilities: npt.NDArray[np.float64], start: float, end: float) -> Result:
-        best = int(np.argmax(probabilities))
-        confidence = float(probabilities[best])
-        scores = {label: float(p) for label, p in zip(self.labels, probabilities)}
-        if confidence < self.threshold:
-            return Result(None, confidence, scores, start, end, UNCERTAIN)
-        return Result(self.labels[best], confidence, scores, start, end)
+
+def _through(stream: Stream, blocks: Iterable[FloatArray]) -> Iterator[Result]:
+    for block in blocks:
+        yield from stream.push(block)
+    yield from stream.flush()
 
 
 def _level_dbfs(samples: FloatArray, sample_rate: int) -> float:

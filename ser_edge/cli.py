@@ -22,6 +22,8 @@ EXIT_UNUSABLE = 3  # the model or the installation is unusable: nothing was clas
 EXIT_INTERRUPTED = 130  # Ctrl-C
 EXIT_CLOSED_PIPE = 141  # the reader of the output went away
 
+GATES = ("syllables", "silero", "off")  # those of ser_edge.gate, which needs numpy
+
 _EPILOG = """\b
 Exit codes: 0 all went well; 1 some file failed, the others were classified;
 2 wrong usage; 3 the model or the installation is unusable.
@@ -87,6 +89,14 @@ def model_options(command: Any) -> Any:
             help="Threads of the model's interpreter.",
         ),
         click.option(
+            "--gate",
+            type=click.Choice(GATES),
+            default=GATES[0],
+            show_default=True,
+            help="What tells speech from noise: voiced syllables, Silero's network (extra "
+            "'vad'), or nothing.",
+        ),
+        click.option(
             "--threshold",
             type=click.FloatRange(0, 1),
             help="Probability below which an answer is 'uncertain'.  [default: the model's own]",
@@ -122,6 +132,7 @@ def classify(
     model: str,
     threshold: float | None,
     threads: int,
+    gate: str,
     format_: str | None,
     top: int | None,
     windows: bool,
@@ -151,7 +162,7 @@ def classify(
             files += _audio_files(path)
         except AudioError as error:
             unlisted.append((path, str(error)))
-    classifier = load_classifier(model, threshold=threshold, num_threads=threads)
+    classifier = load_classifier(model, threshold=threshold, num_threads=threads, gate=gate)
     writer = _writer(format_, classifier, files, windows=windows, top=top)
 
     def fail(file: str, message: str) -> None:
@@ -216,7 +227,7 @@ def complain(message: str) -> None:
 
 
 def load_classifier(
-    model: str, *, threshold: float | None = None, num_threads: int = 1
+    model: str, *, threshold: float | None = None, num_threads: int = 1, gate: str = GATES[0]
 ) -> Classifier:
     """A bundled model by its name, or a model file by its path."""
     from ser_edge.classifier import Classifier, bundled_path
@@ -227,7 +238,7 @@ def load_classifier(
         if not os.path.exists(model) and os.sep not in model and not model.endswith(".tflite"):
             raise click.BadParameter(f"{error}; nor is it a file", param_hint="--model") from error
         path = model
-    classifier = Classifier.from_file(path, num_threads=num_threads, threshold=threshold)
+    classifier = Classifier.from_file(path, num_threads=num_threads, threshold=threshold, gate=gate)
     _log("loaded %r", classifier.model)
     return classifier
 

@@ -1,0 +1,139 @@
+"""Audio pushed in chunks of any length becomes results as windows fill."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Union
+
+import numpy as np
+
+from ser_edge.audio import as_mono_float32
+from ser_edge.features import FloatArray
+from ser_edge.resample import Resampler
+from ser_edge.windows import Window, Windower
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ser_edge.classifier import Classifier, Result
+
+    Chunk = Union[bytes, bytearray, memoryview, npt.ArrayLike]
+
+# How bytes may be read: little-endian, as every sound card of today delivers them.
+_DTYPES = {"uint8": "u1", "int16": "<i2", "int32": "<i4", "float32": "<f4"}
+SAMPLE_FORMATS = tuple(_DTYPES)
+
+
+class Stream:
+    """Tells the emotion of audio that comes bit by bit. Made by ``Classifier.stream``.
+
+    Results do not depend, to the bit, on how the audio is cut into chunks, and equal those of
+    ``Classifier.windows`` for the same audio. Their times count samples, so they never drift.
+    Memory is that of one window and one chunk. A stream belongs to one thread at a time.
+
+    Example:
+        >>> from ser_edge import Classifier
+        >>> stream = Classifier.bundled().stream(16000, hop=2.0)
+        >>> [str(result) for result in stream.push(bytes(2 * 64000))]  # four seconds of int16
+        ['no emotion (silence)']
+        >>> stream.push(bytes(2 * 8000))
+        []
+        >>> [(result.start, result.end) for result in stream.flush()]
+        [(2.0, 4.5)]
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        sample_rate: int,
+        *,
+        hop: float | None = None,
+        smoothing: float = 0.0,
+        sample_format: str = "int16",
+        channels: int = 1,
+        channel: int | None = None,
+    ) -> None:
+        decision = classifier.model.metadata.decision
+        self._classifier = classifier
+        self._source_rate = sample_rate
+        self._sample_rate = classifier.model.frontend.sample_rate
+        self._hop = decision.window_hop_seconds if hop is None else hop
+        if not 1 / self._sample_rate <= self._hop < math.inf:
+            raise ValueError(f"the hop is {self._hop} s, but must be at least one sample")
+        if not 0 <= smoothing < 1:
+            raise ValueError(f"smoothing is {smoothing}, but must be from 0 up to 1")
+        if sample_format not in _DTYPES:
+            raise ValueError(
+                f"the sample format is {sample_format!r}, but must be {', '.join(_DTYPES)}"
+            )
+        if channels < 1:
+            raise ValueError(f"channels is {channels}, but must be at least 1")
+        self._smoothing = smoothing
+        self._dtype = np.dtype(_DTYPES[sample_format])
+        self._channels = channels
+        self._channel = channel
+        self.reset()
+
+    def push(self, chunk: Chunk) -> list[Result]:
+        """Take the next audio; return a result for each window that it fills.
+
+        Args:
+            chunk: bytes in the stream's sample format, cut anywhere; or samples of shape (n,) or
+                (n, channels): floats with full scale 1, or int16, int32 or uint8 with the full
+                scale of their type.
+
+        Raises:
+            AudioError: the chunk holds no usable samples; it is left out as if it never came.
+        """
+        samples = self._samples(chunk)
+        if samples is None:
+            return []
+        windows = self._windower.push(self._resampler.push(samples))
+        return [self._hear(window) for window in windows]
+
+    def flush(self) -> list[Result]:
+        """End the recording: return the results still due. The next push begins a new one."""
+        windows = [
+            *self._windower.push(self._resampler.flush()),
+            *self._windower.flush(),
+        ]
+        results = [self._hear(window) for window in windows]
+        self.reset()
+        return results
+
+    def reset(self, *, start: float = 0.0) -> None:
+        """Forget all audio.
+
+        Args:
+            start: seconds at which the next sample lies, where audio was lost.
+        """
+        window_length = self._classifier.model.frontend.window_samples
+        self._resampler = Resampler(self._source_rate, self._sample_rate)
+        self._windower = Windower(window_length, round(self._hop * self._sample_rate))
+        self._offset = round(start * self._sample_rate)
+        self._cut = b""  # the bytes of a frame whose others are still to come
+        self._smoothed: npt.NDArray[np.float64] | None = None
+
+    def _samples(self, chunk: Chunk) -> FloatArray | None:
+        """The chunk as mono float32, None if it completes no sample."""
+        if isinstance(chunk, (bytes, bytearray, memoryview)):
+            frame_size = self._dtype.itemsize * self._channels
+            data = self._cut + bytes(chunk)
+            size = len(data) - len(data) % frame_size
+            self._cut = data[size:]
+            chunk = np.frombuffer(data[:size], self._dtype).reshape(-1, self._channels)
+        if not np.size(chunk):
+            return None
+        return as_mono_float32(chunk, channel=self._channel)
+
+    def _hear(self, window: Window) -> Result:
+        start = self._offset + window.start
+        outcome = self._classifier._outcome(window.samples)
+        if isinstance(outcome, str):
+            self._smoothed = None
+        elif self._smoothing:
+            if self._smoothed is not None:
+                outcome = self._smoothing * self._smoothed + (1 - self._smoothing) * outcome
+            self._smoothed = outcome
+        end = start + window.samples.size
+        return self._classifier._result(outcome, start / self._sample_rate, end / self._sample_rate)

@@ -1,0 +1,184 @@
+"""A stream gives what `Classifier.windows` gives, however the audio is cut into chunks."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import soundfile
+
+from ser_edge import AudioError, Classifier
+from ser_edge.reference import reference_signal
+
+RATE = 16_000
+SOURCE_RATE = 22_050  # resampled, so that the chunks of the resampler are tested too
+
+
+def mixed(rate: int, seconds: float = 11.3) -> np.ndarray:
+    """A voice-like tone, then silence, then noise, then the tone again: int16."""
+    n = round(seconds * rate)
+    samples = reference_signal(rate, seconds)[:n]
+    samples[n // 3 : n // 2] = 0
+    noise = np.random.default_rng(1).standard_normal(n // 4)
+    samples[n // 2 : n // 2 + noise.size] = 0.05 * noise
+    return np.rint(samples * 32767).astype(np.int16)
+
+
+@pytest.fixture(scope="module")
+def recording():
+    return mixed(SOURCE_RATE)
+
+
+@pytest.fixture(scope="module")
+def expected(recording, classifier, tmp_path_factory):
+    path = tmp_path_factory.mktemp("stream") / "mixed.wav"
+    soundfile.write(path, recording, SOURCE_RATE)
+    results = list(classifier.windows(path, hop=1.0))
+    reasons = {result.reason for result in results}
+    assert {"no_speech", None} <= reasons or {"no_speech", "uncertain"} <= reasons
+    assert any(result.scores for result in results)
+    return results
+
+
+def pushed(stream, chunks):
+    results = [result for chunk in chunks for result in stream.push(chunk)]
+    return results + stream.flush()
+
+
+@pytest.mark.parametrize("size", [1, 7, 160, 4_001, None])
+def test_chunks_of_any_size_give_the_windows_of_the_file(recording, expected, classifier, size):
+    stream = classifier.stream(SOURCE_RATE, hop=1.0)
+    size = size or recording.size
+    chunks = (recording[start : start + size] for start in range(0, recording.size, size))
+    assert pushed(stream, chunks) == expected
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_chunks_of_bytes_give_the_same(recording, expected, classifier, seed):
+    rng = np.random.default_rng(seed)
+    data = recording.tobytes()
+    cuts = np.sort(rng.integers(0, len(data), 60))  # odd ones among them
+    chunks = [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)])]
+    assert any(len(chunk) % 2 for chunk in chunks)
+    assert pushed(classifier.stream(SOURCE_RATE, hop=1.0), chunks) == expected
+
+
+def test_float32_is_as_good_as_int16(recording, expected, classifier):
+    samples = recording.astype(np.float32) / 32768
+    assert pushed(classifier.stream(SOURCE_RATE, hop=1.0), [samples]) == expected
+
+
+@pytest.mark.parametrize("sample_format", ["uint8", "int16", "int32", "float32"])
+def test_bytes_in_every_format(classifier, sample_format):
+    samples = reference_signal(RATE, 4.0)
+    scale = {"uint8": 127, "int16": 32767, "int32": 2**31 - 256, "float32": 1}[sample_format]
+    coded = (samples * scale + (128 if sample_format == "uint8" else 0)).astype(sample_format)
+    stream = classifier.stream(RATE, sample_format=sample_format)
+    assert pushed(stream, [coded.tobytes()]) == pushed(classifier.stream(RATE), [coded])
+
+
+def test_interleaved_channels(classifier):
+    samples = np.rint(reference_signal(RATE, 4.0) * 32767).astype(np.int16)
+    stereo = np.stack([np.zeros_like(samples), samples], axis=1)
+    second = classifier.stream(RATE, channels=2, channel=2)
+    data = stereo.tobytes()
+    assert pushed(second, [data[:1001], data[1001:]]) == pushed(classifier.stream(RATE), [samples])
+    first = classifier.stream(RATE, channel=1)
+    assert [result.reason for result in pushed(first, [stereo])] == ["silence"]
+
+
+def test_times_count_samples(classifier):
+    stream = classifier.stream(RATE, hop=0.1)
+    results = pushed(stream, [np.zeros(RATE * 60, np.int16)])
+    assert [result.start for result in results] == [n * 1600 / RATE for n in range(561)]
+    assert results[-1].end == 60
+
+
+def test_a_new_recording_begins_after_flush_and_reset(classifier, recording):
+    stream = classifier.stream(SOURCE_RATE)
+    once = pushed(stream, [recording])
+    assert pushed(stream, [recording]) == once
+    stream.push(recording[: SOURCE_RATE * 5].tobytes() + b"\1")
+    stream.reset(start=100.0)
+    again = pushed(stream, [recording.tobytes()])
+    assert [r.start for r in again] == [100 + r.start for r in once]
+    assert [r.scores for r in again] == [r.scores for r in once]
+
+
+def test_nothing_pushed_gives_nothing(classifier):
+    stream = classifier.stream(SOURCE_RATE)
+    assert stream.push(b"") == stream.push(b"\0") == stream.push(np.zeros(0, np.int16)) == []
+    assert stream.flush() == []
+
+
+def test_smoothing_mixes_windows_and_starts_anew_after_a_pause(classifier):
+    tone = np.rint(reference_signal(RATE, 8.0) * 32767).astype(np.int16)
+    tone[RATE * 4 :] = np.roll(tone[: RATE * 4], 3)  # not quite the same
+    audio = np.concatenate([tone, np.zeros(RATE * 5, np.int16), tone])
+    plain = pushed(classifier.stream(RATE, hop=1.0), [audio])
+    smooth = pushed(classifier.stream(RATE, hop=1.0, smoothing=0.6), [audio])
+    before = None
+    pauses = 0
+    for one, other in zip(plain, smooth):
+        if one.scores is None:
+            assert other == one
+            before = None
+            pauses += 1
+            continue
+        assert other.scores is not None
+        probabilities = np.array(list(one.scores.values()))
+        if before is not None:
+            probabilities = 0.6 * before + 0.4 * probabilities
+        np.testing.assert_array_equal(list(other.scores.values()), probabilities)
+        before = probabilities
+    assert pauses
+    assert plain != smooth
+
+
+def test_a_bad_chunk_is_left_out(classifier, recording, expected):
+    stream = classifier.stream(SOURCE_RATE, hop=1.0)
+    results = stream.push(recording[:50_000])
+    with pytest.raises(AudioError, match="NaN"):
+        stream.push(np.full(100, np.nan, np.float32))
+    with pytest.raises(AudioError, match="complex"):
+        stream.push(np.zeros(100, complex))
+    assert results + pushed(stream, [recording[50_000:]]) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"sample_rate": 16}, "16 Hz"),
+        ({"hop": 0}, "hop"),
+        ({"hop": float("nan")}, "hop"),
+        ({"hop": float("inf")}, "hop"),
+        ({"smoothing": 1}, "smoothing"),
+        ({"smoothing": float("nan")}, "smoothing"),
+        ({"sample_format": "int24"}, "int16"),
+        ({"channels": 0}, "channels"),
+    ],
+)
+def test_bad_arguments_are_named(classifier, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        classifier.stream(**{"sample_rate": RATE, **arguments})
+
+
+def test_memory_is_that_of_a_window_and_a_chunk(classifier):
+    gated = Classifier(classifier.model)
+    stream = gated.stream(RATE, hop=4.0)
+    chunk = np.zeros(RATE, np.int16)
+    tracemalloc.start()
+    try:
+        for _ in range(30):
+            stream.push(chunk)
+        tracemalloc.reset_peak()
+        held, _ = tracemalloc.get_traced_memory()
+        for _ in range(300):
+            stream.push(chunk)
+        left, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    window_bytes = 4 * classifier.model.frontend.window_samples
+    assert left - held < 20_000
+    assert peak - held < 8 * window_bytes
