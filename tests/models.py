@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import io
 import json
 import zipfile
 from collections.abc import Mapping
@@ -79,7 +80,13 @@ def write(
     if not isinstance(metadata, bytes):
         checksum = {"bytes": len(flatbuffer), "sha256": hashlib.sha256(flatbuffer).hexdigest()}
         metadata = json.dumps({**metadata, "flatbuffer": checksum}).encode()
-    path.write_bytes(flatbuffer)
-    with zipfile.ZipFile(path, "a", method) as archive:
-        archive.writestr(METADATA_FILE, metadata)
+    path.write_bytes(pack(flatbuffer, metadata, method=method))
     return path
+
+
+def pack(flatbuffer: bytes, metadata: bytes, *, method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A model file's contents; their checksum is the metadata's own business."""
+    content = io.BytesIO(flatbuffer)
+    with zipfile.ZipFile(content, "a", method) as archive:
+        archive.writestr(METADATA_FILE, metadata)
+    return content.getvalue()
