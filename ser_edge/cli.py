@@ -36,6 +36,16 @@ To make a model of your own: ser-edge-convert --help.
 class _Program(click.Group):
     """Turns what a command returns or raises into an exit code and at most one sentence."""
 
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted([*super().list_commands(context), "listen"])
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name == "listen":  # loaded only where it is used
+            from ser_edge.listen import listen
+
+            return listen
+        return super().get_command(context, name)
+
     def invoke(self, context: click.Context) -> None:
         try:
             code = super().invoke(context) or 0

@@ -92,7 +92,7 @@ class Table:
     """What a person likes to read: all bars for one file, a line each for many.
 
     Args:
-        files: all files that will come, for the width of their column.
+        files: all files that will come, for the width of their column; none for live audio.
         windows: whether results are windows of a file.
         top: how many labels to show.
     """
@@ -126,7 +126,7 @@ class Table:
         name = _printable(file)
         if len(name) > self._width:
             name = "…" + name[1 - self._width :]
-        columns = [f"{name:{self._width}}"]
+        columns = [f"{name:{self._width}}"] if self._width else []
         if self._windows:
             columns.append(f"{_clock(result.start)} - {_clock(result.end)}")
         ranking = _ranking(result)[: 3 if self._top is None else self._top]

@@ -1,0 +1,86 @@
+"""Live audio becomes results: what the sources hand out, and the loop that hears it."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from ser_edge.classifier import Classifier, Result
+    from ser_edge.stream import Stream
+
+# How long a source waits for audio before it looks whether it is to stop.
+POLL_SECONDS = 0.1
+
+
+class Format(NamedTuple):
+    """How a source's bytes are read: arguments of ``Classifier.stream``."""
+
+    sample_rate: int  # Hz
+    channels: int
+    sample_format: str
+
+
+class Piece(NamedTuple):
+    """Some audio, as it came."""
+
+    data: bytes
+    format: Format
+    start: float | None = None  # seconds from the beginning, where audio before it was lost
+
+
+class Stop:
+    """Whether the program was asked to end. Looking at it is safe where waiting for it is not."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    @contextlib.contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Let SIGINT and SIGTERM request it; a second one ends the program at once."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.getsignal(number) for number in numbers}
+
+        def request(*_: Any) -> None:
+            self.requested = True
+            for number in numbers:
+                signal.signal(number, signal.SIG_DFL)
+
+        for number in numbers:
+            signal.signal(number, request)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                signal.signal(number, before[number])
+
+
+def results(
+    pieces: Iterable[Piece],
+    classifier: Classifier,
+    *,
+    hop: float | None = None,
+    smoothing: float = 0.0,
+    channel: int | None = None,
+) -> Iterator[Result]:
+    """Yield a result for each window of live audio, unfinished ones included.
+
+    No window reaches over a place where audio was lost.
+    """
+    stream: Stream | None = None
+    format_: Format | None = None
+    for piece in pieces:
+        if stream is not None and (piece.start is not None or piece.format != format_):
+            yield from stream.flush()
+        if stream is None or piece.format != format_:
+            format_ = piece.format
+            stream = classifier.stream(
+                hop=hop, smoothing=smoothing, channel=channel, **format_._asdict()
+            )
+        if piece.start is not None:
+            stream.reset(start=piece.start)
+        yield from stream.push(piece.data)
+    if stream is not None:
+        yield from stream.flush()
