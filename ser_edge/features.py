@@ -444,11 +444,11 @@ def _mel_power(
     frames = _frames(signal, taper.size, hop_length)
     levels = np.zeros((len(frames), bands[-1].bands.stop), dtype=np.float32)
     # Frames that lie wholly in zeros, such as a short clip's padding, stay zero.
-    nonzero = np.flatnonzero(signal)
-    if nonzero.size == 0:
+    nonzero = (signal != 0).tobytes()  # which numpy has no quick search from the end for
+    if 1 not in nonzero:
         return levels
-    first = max(0, -((taper.size - 1 - int(nonzero[0])) // hop_length))
-    last = min(len(frames), int(nonzero[-1]) // hop_length + 1)
+    first = max(0, -((taper.size - 1 - nonzero.find(1)) // hop_length))
+    last = min(len(frames), nonzero.rfind(1) // hop_length + 1)
     for block in _blocks(first, last, taper.size):
         spectrum = np.fft.rfft(frames[block] * taper, axis=1)
         spectral = (np.square(spectrum.real) + np.square(spectrum.imag)).astype(np.float32)
