@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import sys
 from collections.abc import Iterator
@@ -32,18 +33,20 @@ Every option can also be set in the environment: SER_EDGE_CLASSIFY_MODEL is --mo
 To make a model of your own: ser-edge-convert --help.
 """
 
+# Each in a module of its own name, which is loaded only when the command is used.
+_LAZY_COMMANDS = ("bench", "listen")
+
 
 class _Program(click.Group):
     """Turns what a command returns or raises into an exit code and at most one sentence."""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        return sorted([*super().list_commands(context), "listen"])
+        return sorted([*super().list_commands(context), *_LAZY_COMMANDS])
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        if name == "listen":  # loaded only where it is used
-            from ser_edge.listen import listen
-
-            return listen
+        if name in _LAZY_COMMANDS:
+            command: click.Command = getattr(importlib.import_module(f"ser_edge.{name}"), name)
+            return command
         return super().get_command(context, name)
 
     def invoke(self, context: click.Context) -> None:
