@@ -1,0 +1,268 @@
+"""A trained model as somebody hands it over: found, recognized and read as untrusted input.
+
+Nothing in here runs code of the model or believes a size that it claims: TensorFlow comes later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ser_edge.errors import DependencyError, ModelError
+
+MAX_BYTES = 2**30
+"""Larger than any model that an edge device runs; what claims more is refused unread."""
+
+_MAX_CONFIG_BYTES = 2**24
+_MAX_DEPTH = 50
+
+_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+_ZIP_MAGIC = b"PK\x03\x04"
+_PICKLE_MAGIC = b"\x80"
+_HUB = "hf://"
+_ADVICE = "a Keras .h5 or .keras file, or a SavedModel folder, is needed"
+
+
+@dataclass(frozen=True)
+class KerasFile:
+    """What a Keras file of any generation holds."""
+
+    format: str
+    """Format and writer, such as ``Keras 2.15.0 .h5``."""
+    config: dict[str, Any]
+    """The architecture, as Keras serialized it."""
+    weights: Path
+    """A file that ``load_weights`` of Keras 2 reads."""
+
+
+def fetch(source: str) -> Path:
+    """The local path of a source: itself, or for ``hf://OWNER/REPO/FILE`` the downloaded file.
+
+    The hub's own cache is used, so what was fetched once works without a network.
+
+    Raises:
+        ModelError: there is no such file, here or in the hub, or the hub cannot be reached.
+        DependencyError: huggingface_hub is missing.
+
+    Example:
+        >>> fetch("hf://owner/file.h5")
+        Traceback (most recent call last):
+        ...
+        ser_edge.errors.ModelError: hf://owner/file.h5 is not of the form hf://OWNER/REPO/FILE
+    """
+    if source.startswith(_HUB):
+        return _fetch_from_hub(source)
+    path = Path(source)
+    if not path.exists():
+        raise ModelError(f"there is no {source}")
+    return path
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file, or of a folder's files and their names, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    for file in files:
+        if path.is_dir():
+            digest.update(f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\0".encode())
+        with file.open("rb") as content:
+            for block in iter(lambda: content.read(2**20), b""):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def size(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    if path.is_dir():
+        return sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+    return path.stat().st_size
+
+
+def is_saved_model(path: Path) -> bool:
+    """Whether a path is a SavedModel folder."""
+    return (path / "saved_model.pb").is_file()
+
+
+def read(path: Path, scratch: Path) -> KerasFile:
+    """Read a Keras ``.h5`` or ``.keras`` file, whatever its name.
+
+    Args:
+        path: the file.
+        scratch: an empty folder for what must be unpacked.
+
+    Raises:
+        ModelError: not a Keras file, damaged, without an architecture, or claiming more than
+            :data:`MAX_BYTES`; or one that reaches out of itself.
+    """
+    if path.is_dir():
+        raise ModelError(f"{path} is not a SavedModel folder (no saved_model.pb in it): {_ADVICE}")
+    if path.stat().st_size > MAX_BYTES:
+        raise ModelError(f"{path} is larger than {MAX_BYTES >> 20} MB")
+    with path.open("rb") as file:
+        magic = file.read(8)
+    if magic == _HDF5_MAGIC:
+        return _read_hdf5(path)
+    if magic.startswith(_ZIP_MAGIC):
+        return _read_archive(path, scratch)
+    if magic.startswith(_PICKLE_MAGIC):
+        raise ModelError(
+            f"{path} is a pickle, which runs code when it is loaded, so it is never read: {_ADVICE}"
+        )
+    raise ModelError(f"{path} is no trained model that can be read: {_ADVICE}")
+
+
+def _fetch_from_hub(source: str) -> Path:
+    owner, _, rest = source[len(_HUB) :].partition("/")
+    repository, _, name = rest.partition("/")
+    if not (owner and repository and name):
+        raise ModelError(f"{source} is not of the form hf://OWNER/REPO/FILE")
+    try:
+        from huggingface_hub import errors as hub
+        from huggingface_hub import hf_hub_download
+    except ImportError as error:
+        raise DependencyError(
+            "fetching from the hub needs huggingface_hub: pip install 'ser-edge[hub]'"
+        ) from error
+    try:
+        return Path(hf_hub_download(f"{owner}/{repository}", name))
+    except hub.RepositoryNotFoundError as error:
+        raise ModelError(
+            f"the hub has no repository {owner}/{repository}, or not for you"
+        ) from error
+    except hub.EntryNotFoundError as error:
+        if isinstance(error, hub.LocalEntryNotFoundError):
+            raise ModelError(
+                f"cannot reach the hub, and {source} is not in the local cache"
+            ) from error
+        raise ModelError(f"{owner}/{repository} in the hub has no file {name}") from error
+    except (hub.HFValidationError, hub.HfHubHTTPError, OSError) as error:
+        raise ModelError(f"cannot fetch {source}: {_one_line(error)}") from error
+
+
+def _read_hdf5(path: Path) -> KerasFile:
+    h5py = _h5py()
+    _check_hdf5(path)
+    with h5py.File(path, "r") as file:
+        config = file.attrs.get("model_config")
+        version = file.attrs.get("keras_version", "2")
+    if config is None:
+        raise ModelError(
+            f"{path} holds weights without their architecture: save the whole model, model.save()"
+        )
+    return KerasFile(f"Keras {_text(version)} .h5", _parse(config, path), path)
+
+
+def _read_archive(path: Path, scratch: Path) -> KerasFile:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_members(path, archive)
+            if any(name.endswith("data.pkl") for name in archive.namelist()):
+                raise ModelError(f"{path} is a PyTorch file: {_ADVICE}")
+            try:
+                config = _read_member(archive, "config.json")
+                metadata = _parse(_read_member(archive, "metadata.json"), path)
+                weights = scratch / "model.weights.h5"
+                with archive.open(weights.name) as packed, weights.open("wb") as unpacked:
+                    shutil.copyfileobj(packed, unpacked)
+            except KeyError as error:
+                raise ModelError(f"{path} is not a Keras file: {_one_line(error)}") from error
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(f"{path} is damaged: {_one_line(error)}") from error
+    _check_hdf5(weights, shown=path)
+    version = _text(metadata.get("keras_version", "?"))
+    return KerasFile(f"Keras {version} .keras", _parse(config, path), weights)
+
+
+def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
+    for member in archive.infolist():
+        name = PurePosixPath(member.filename.replace("\\", "/"))
+        if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
+            raise ModelError(
+                f"{path} holds a file that would leave its folder: {member.filename!r}"
+            )
+    claimed = sum(member.file_size for member in archive.infolist())
+    if claimed > MAX_BYTES:
+        raise ModelError(f"{path} claims to hold {claimed >> 20} MB, over {MAX_BYTES >> 20}")
+
+
+def _read_member(archive: zipfile.ZipFile, name: str) -> bytes:
+    with archive.open(name) as member:
+        data = member.read(_MAX_CONFIG_BYTES + 1)
+    if len(data) > _MAX_CONFIG_BYTES:
+        raise ModelError(f"{name} is larger than {_MAX_CONFIG_BYTES >> 20} MB")
+    return data
+
+
+def _check_hdf5(path: Path, *, shown: Path | None = None) -> None:
+    """Refuse links and storage outside of the file, and sizes that nobody needs."""
+    h5py = _h5py()
+    shown = shown or path
+    claimed = 0
+    seen = set()
+    try:
+        with h5py.File(path, "r") as file:
+            waiting = [(file["/"], 0)]
+            while waiting:
+                group, depth = waiting.pop()
+                for name in group:
+                    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                        raise ModelError(f"{shown} links {name!r} to something else")
+                    item = group[name]
+                    address = h5py.h5o.get_info(item.id).addr
+                    if address in seen:
+                        continue
+                    seen.add(address)
+                    if isinstance(item, h5py.Group):
+                        if depth > _MAX_DEPTH:
+                            raise ModelError(f"{shown} is nested too deep")
+                        waiting.append((item, depth + 1))
+                        continue
+                    if not isinstance(item, h5py.Dataset):
+                        continue
+                    if item.is_virtual or item.external:
+                        raise ModelError(f"{shown} stores {item.name!r} outside of itself")
+                    claimed += item.size * item.dtype.itemsize
+                    if claimed > MAX_BYTES:
+                        raise ModelError(
+                            f"{shown} claims over {MAX_BYTES >> 20} MB of weights "
+                            f"({item.name}: {' x '.join(map(str, item.shape))})"
+                        )
+    except ModelError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise ModelError(f"{shown} is damaged: {_one_line(error)}") from error
+
+
+def _parse(text: str | bytes, path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is damaged: its architecture is not valid JSON") from error
+    if not isinstance(data, dict):
+        raise ModelError(f"{path} is damaged: its architecture is not an object")
+    return data
+
+
+def _h5py() -> Any:
+    try:
+        import h5py
+    except ImportError as error:
+        raise DependencyError(
+            "reading Keras files needs h5py: pip install 'ser-edge[convert]'"
+        ) from error
+    return h5py
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
