@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from ser_edge.output import JSON_SCHEMA, Table
 
 if TYPE_CHECKING:
     from ser_edge.classifier import Result
+    from ser_edge.mqtt import Publisher
 
 _SAMPLE_FORMATS = ("int16", "int32", "float32", "uint8")
 
@@ -64,6 +67,23 @@ _SAMPLE_FORMATS = ("int16", "int32", "float32", "uint8")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--top", type=click.IntRange(1), help="Show only the N most probable emotions.")
 @click.option("--only-changes", is_flag=True, help="Tell a result only if it differs in kind.")
+@click.option(
+    "--mqtt",
+    metavar="URL",
+    help="Also send results to mqtt://[user@]host[:port]/topic, or mqtts:// for TLS. The user's "
+    "password comes from the environment: SER_EDGE_LISTEN_MQTT_PASSWORD.",
+)
+@click.option(
+    "--mqtt-password-file",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Or from the first line of a file.",
+)
+@click.option(
+    "--mqtt-ca",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Certificates that vouch for the broker, PEM.  [default: the system's]",
+)
+@click.option("--no-discovery", is_flag=True, help="Do not announce it to Home Assistant.")
 def listen(
     source: str | None,
     model: str,
@@ -81,6 +101,10 @@ def listen(
     as_json: bool,
     top: int | None,
     only_changes: bool,
+    mqtt: str | None,
+    mqtt_password_file: str | None,
+    mqtt_ca: str | None,
+    no_discovery: bool,
 ) -> int:
     """Tell the emotion of live audio, until stopped.
 
@@ -94,6 +118,7 @@ def listen(
       ser-edge listen --device USB --hop 1 --json
       arecord -q -f S16_LE -r 48000 | ser-edge listen - --rate 48000
       ffmpeg -i rtsp://camera/ -vn -f wav - | ser-edge listen -
+      ser-edge listen --mqtt mqtt://pi@broker.local/home/kitchen/emotion
     """
     if list_devices:
         from ser_edge.microphone import devices
@@ -105,7 +130,19 @@ def listen(
     table = Table([], windows=True, top=top)
     stop = Stop()
     last = None
-    with stop.on_signals():
+    with ExitStack() as stack:
+        stack.enter_context(stop.on_signals())
+        send = None
+        if mqtt is not None:
+            publisher = _publisher(
+                mqtt,
+                password_file=mqtt_password_file,
+                ca_file=mqtt_ca,
+                labels=None if no_discovery else classifier.labels,
+                retain=only_changes,
+            )
+            stack.callback(publisher.close)
+            send = publisher.send
         try:
             if source == "-":
                 pieces = _pipe(rate, channels, sample_format, stop)
@@ -123,6 +160,8 @@ def listen(
                     print(message, flush=True)
                 else:
                     table.result("", result)
+                if send is not None:
+                    send(message)
         except AudioError as error:
             complain(str(error))
             return EXIT_FAILED
@@ -147,6 +186,38 @@ def _microphone(
     microphone = Microphone(device, rate=rate, channel=channel, stop=stop, report=complain)
     complain(f"listening to {microphone.name}; Ctrl-C ends it")
     return microphone
+
+
+def _publisher(
+    url: str,
+    *,
+    password_file: str | None,
+    ca_file: str | None,
+    labels: Sequence[str] | None,
+    retain: bool,
+) -> Publisher:
+    from ser_edge.mqtt import Publisher, parse_url
+
+    try:
+        address = parse_url(url)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--mqtt") from None
+    password = os.environ.get("SER_EDGE_LISTEN_MQTT_PASSWORD")
+    if password_file is not None:
+        with open(password_file, encoding="utf-8") as file:
+            password = file.readline().rstrip("\r\n")
+    try:
+        return Publisher(
+            address,
+            password=password,
+            ca_file=ca_file,
+            labels=labels,
+            # Whoever comes later would otherwise wait for the next change.
+            retain=retain,
+            report=complain,
+        )
+    except OSError as error:
+        raise click.BadParameter(f"{ca_file}: {error}", param_hint="--mqtt-ca") from None
 
 
 def _message(model: str, result: Result) -> str:
