@@ -179,11 +179,18 @@ class Metadata:
                 f"{FORMAT}: upgrade ser-edge"
             )
         labels = _parse_labels(entry.value("labels"))
+        frontend = FrontendSpec.parse(entry.value("frontend"))
+        decision = Decision.parse(entry.value("decision"))
+        if decision.window_hop_seconds > frontend.window_seconds:
+            raise ModelError(
+                f"decision.window_hop_seconds is {decision.window_hop_seconds:g}, but must not "
+                f"exceed the window, {frontend.window_seconds:g}: audio would go unheard"
+            )
         return cls(
             name=entry.text("name"),
             labels=labels,
-            frontend=FrontendSpec.parse(entry.value("frontend")),
-            decision=Decision.parse(entry.value("decision")),
+            frontend=frontend,
+            decision=decision,
             quantization=entry.choice("quantization", QUANTIZATIONS),
             flatbuffer=_parse_flatbuffer(entry.value("flatbuffer")),
             reference=_parse_reference(entry.value("reference", None), len(labels)),

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from ser_edge.convert import presets
 
 from ser_edge import audio, features
+from ser_edge.convert import presets
 from ser_edge.errors import ModelError
 from ser_edge.frontend import Frontend
 from ser_edge.metadata import FrontendSpec

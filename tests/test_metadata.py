@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from ser_edge.convert import presets
 
+from ser_edge.convert import presets
 from ser_edge.errors import ModelError
 from ser_edge.metadata import Feature, FrontendSpec, Metadata, Trim
 from tests.models import METADATA, MISSING, bundled, edited
@@ -53,6 +53,13 @@ def test_parts_of_the_front_end_may_be_missing_or_null(name: str) -> None:
     for value in (None, MISSING):
         metadata = parse(edited(METADATA, f"frontend.{name}", value))
         assert getattr(metadata.frontend, name) is None
+
+
+def test_windows_leave_no_gap_between_them() -> None:
+    window = METADATA["frontend"]["window_seconds"]
+    parse(edited(METADATA, "decision.window_hop_seconds", window))
+    with pytest.raises(ModelError, match=r"window_hop_seconds .* must not exceed the window"):
+        parse(edited(METADATA, "decision.window_hop_seconds", window + 0.1))
 
 
 def test_reference_may_be_missing() -> None:

@@ -29,8 +29,8 @@ import kaldi_native_fbank
 import librosa
 import numpy as np
 import python_speech_features
-from ser_edge.convert import presets
 
+from ser_edge.convert import presets
 from ser_edge.features import FloatArray
 from ser_edge.frontend import Frontend
 from ser_edge.metadata import FrontendSpec
