@@ -235,8 +235,7 @@ class Classifier:
             ValueError: the hop is shorter than a sample.
         """
         with open_audio(source, channel=channel) as audio:
-            stream = self.stream(audio.sample_rate, hop=hop)
-            yield from _through(stream, audio)
+            yield from self.stream(audio.sample_rate, hop=hop).through(audio)
 
     def stream(
         self,
@@ -333,7 +332,7 @@ class Classifier:
         count = 0
         end = 0.0
         reasons = set()
-        for result in _through(self.stream(self.model.frontend.sample_rate), blocks):
+        for result in self.stream(self.model.frontend.sample_rate).through(blocks):
             end = result.end
             if result.scores is None:
                 reasons.add(result.reason)
@@ -344,12 +343,6 @@ class Classifier:
             return self._result(total / count, 0.0, end)
         reason = next(r for r in (NO_SPEECH, TOO_SHORT, SILENCE) if r in reasons)
         return self._result(reason, 0.0, end)
-
-
-def _through(stream: Stream, blocks: Iterable[FloatArray]) -> Iterator[Result]:
-    for block in blocks:
-        yield from stream.push(block)
-    yield from stream.flush()
 
 
 def _level_dbfs(samples: FloatArray, sample_rate: int) -> float:

@@ -15,8 +15,9 @@ from ser_edge import __version__
 from ser_edge.errors import AudioError, SerEdgeError
 
 if TYPE_CHECKING:
-    from ser_edge.classifier import Classifier, Result
+    from ser_edge.classifier import Classifier
     from ser_edge.output import Writer
+    from ser_edge.plot import Timeline
 
 EXIT_FAILED = 1  # some file could not be classified; the others were
 EXIT_UNUSABLE = 3  # the model or the installation is unusable: nothing was classified
@@ -140,6 +141,11 @@ def model_options(command: Any) -> Any:
     help="With --windows: from one window's start to the next one's.  [default: the model's own]",
 )
 @click.option("--channel", type=click.IntRange(1), help="Hear one channel, not the mean of all.")
+@click.option(
+    "--plot",
+    metavar="FILE.png",
+    help="With --windows: also draw the probabilities over time (needs the extra 'plot').",
+)
 def classify(
     paths: tuple[str, ...],
     model: str,
@@ -151,6 +157,7 @@ def classify(
     windows: bool,
     hop: float | None,
     channel: int | None,
+    plot: str | None,
 ) -> int:
     """Tell the emotion of recordings.
 
@@ -167,6 +174,8 @@ def classify(
     """
     if hop is not None and not windows:
         raise click.UsageError("--hop needs --windows")
+    if plot is not None and (not windows or len(paths) > 1 or os.path.isdir(paths[0])):
+        raise click.UsageError("--plot needs --windows and a single recording")
     failed = False
     files: list[str] = []
     unlisted: list[tuple[str, str]] = []
@@ -176,6 +185,7 @@ def classify(
         except AudioError as error:
             unlisted.append((path, str(error)))
     classifier = load_classifier(model, threshold=threshold, num_threads=threads, gate=gate)
+    timeline = None if plot is None else _timeline(plot)
     writer = _writer(format_, classifier, files, windows=windows, top=top)
 
     def fail(file: str, message: str) -> None:
@@ -189,8 +199,15 @@ def classify(
     with _progress(files) as remaining:
         for file in remaining:
             try:
-                for result in _results(classifier, file, windows=windows, hop=hop, channel=channel):
+                if timeline is not None:
+                    results = timeline.follow(classifier, file, hop=hop, channel=channel)
+                elif windows:
+                    results = classifier.windows(file, hop=hop, channel=channel)
+                else:
+                    results = iter([classifier.classify(file, channel=channel)])
+                for result in results:
                     writer.result(file, result)
+                _log("classified %s", file)
             except AudioError as error:
                 fail(file, str(error))
     return EXIT_FAILED if failed else 0
@@ -262,14 +279,13 @@ def _audio_files(path: str) -> list[str]:
     return ["-"] if path == "-" else list(find_audio_files([path]))
 
 
-def _results(
-    classifier: Classifier, file: str, *, windows: bool, hop: float | None, channel: int | None
-) -> Iterator[Result]:
-    if windows:
-        yield from classifier.windows(file, hop=hop, channel=channel)
-    else:
-        yield classifier.classify(file, channel=channel)
-    _log("classified %s", file)
+def _timeline(plot: str) -> Timeline:
+    from ser_edge.plot import Timeline
+
+    try:
+        return Timeline(plot)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--plot") from None
 
 
 def _writer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Union
 
 import numpy as np
@@ -100,6 +101,12 @@ class Stream:
         results = [self._hear(window) for window in windows]
         self.reset()
         return results
+
+    def through(self, chunks: Iterable[Chunk]) -> Iterator[Result]:
+        """Push chunks one after another, then flush: yield all results as they come."""
+        for chunk in chunks:
+            yield from self.push(chunk)
+        yield from self.flush()
 
     def reset(self, *, start: float = 0.0) -> None:
         """Forget all audio.

@@ -1,0 +1,176 @@
+"""A picture of a recording's windows: the waveform and the probabilities over time."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ser_edge.audio import AudioSource, open_audio
+from ser_edge.errors import DependencyError
+from ser_edge.features import FloatArray
+
+if TYPE_CHECKING:
+    from ser_edge.classifier import Classifier, Result
+
+# Okabe and Ito's palette for colour-blind readers ("Color Universal Design", 2008), without its
+# yellow, which is too faint for a line; the emotions' colours resemble those on the terminal.
+_COLORS = {
+    "neutral": "#000000",
+    "happy": "#E69F00",
+    "sad": "#0072B2",
+    "angry": "#D55E00",
+    "fear": "#CC79A7",
+    "disgust": "#009E73",
+}
+_OTHER_COLORS = ("#56B4E9", *_COLORS.values())
+_GREY = "#BBBBBB"
+
+_WAVEFORM_STEP_SECONDS = 0.05
+_INCHES = (12.0, 6.0)
+_DOTS_PER_INCH = 120
+
+
+class Timeline:
+    """A picture in the making.
+
+    Args:
+        path: the file to write; its extension, such as .png, .svg or .pdf, tells the format.
+
+    Raises:
+        DependencyError: matplotlib is missing.
+        ValueError: the format is unknown.
+    """
+
+    def __init__(self, path: str) -> None:
+        try:
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise DependencyError(
+                f"a plot needs matplotlib: pip install 'ser-edge[plot]' ({error})"
+            ) from None
+        self._path = path
+        self._figure: Any = Figure(figsize=_INCHES, layout="constrained")
+        self._format = os.path.splitext(path)[1].lstrip(".").lower()
+        known = self._figure.canvas.get_supported_filetypes()
+        if self._format not in known:
+            raise ValueError(f"{path}: the name must end in one of .{', .'.join(sorted(known))}")
+
+    def follow(
+        self,
+        classifier: Classifier,
+        source: AudioSource,
+        *,
+        hop: float | None = None,
+        channel: int | None = None,
+    ) -> Iterator[Result]:
+        """Yield the results of ``classifier.windows``, then write the picture.
+
+        Raises:
+            AudioError, ValueError: as ``classifier.windows`` does.
+            OSError: the picture cannot be written.
+        """
+        results = []
+        with open_audio(source, channel=channel) as audio:
+            waveform = Waveform(round(_WAVEFORM_STEP_SECONDS * audio.sample_rate))
+            stream = classifier.stream(audio.sample_rate, hop=hop)
+            for result in stream.through(waveform.passing(audio)):
+                results.append(result)
+                yield result
+            step = waveform.step / audio.sample_rate
+            self._draw(audio.name, waveform.envelope(), step, results, classifier.labels)
+        self._save()
+
+    def _draw(
+        self,
+        name: str,
+        envelope: FloatArray,
+        step: float,
+        results: Sequence[Result],
+        labels: Sequence[str],
+    ) -> None:
+        figure = self._figure
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 3))
+        times = step * (np.arange(len(envelope)) + 0.5)
+        above.fill_between(times, envelope[:, 0], envelope[:, 1], color="#666666", linewidth=0)
+        above.set(title=os.path.basename(name), ylabel="waveform", yticks=())
+        middles = np.array([(result.start + result.end) / 2 for result in results])
+        for number, label in enumerate(labels):
+            scores = [np.nan if r.scores is None else r.scores[label] for r in results]
+            color = _COLORS.get(label, _OTHER_COLORS[number % len(_OTHER_COLORS)])
+            below.plot(middles, scores, color=color, label=label, marker=".", linewidth=1.5)
+        edges = np.concatenate(
+            [[results[0].start], (middles[1:] + middles[:-1]) / 2, [results[-1].end]]
+        )
+        shaded = "no emotion"
+        for result, start, end in zip(results, edges, edges[1:]):
+            if result.scores is None:
+                above.axvspan(start, end, color=_GREY, alpha=0.5, linewidth=0)
+                below.axvspan(start, end, color=_GREY, alpha=0.5, linewidth=0, label=shaded)
+                shaded = "_"  # the legend needs it once
+        below.set(ylabel="probability", ylim=(0, 1), xlim=(0, results[-1].end))
+        below.xaxis.set_major_formatter(lambda seconds, _: _clock(seconds))
+        below.grid(alpha=0.3)
+        below.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+
+    def _save(self) -> None:
+        folder = os.path.dirname(self._path) or "."
+        descriptor, unfinished = tempfile.mkstemp(dir=folder, prefix=".ser-edge-")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                self._figure.savefig(file, format=self._format, dpi=_DOTS_PER_INCH)
+            os.chmod(unfinished, 0o666 & ~_umask())
+            os.replace(unfinished, self._path)
+        except BaseException:
+            os.unlink(unfinished)
+            raise
+
+
+class Waveform:
+    """Lowest and highest sample of every step: all that a picture shows of a long recording.
+
+    Example:
+        >>> waveform = Waveform(step=2)
+        >>> for _ in waveform.passing([np.float32([1, 2, 3]), np.float32([-4, 5])]):
+        ...     pass
+        >>> waveform.envelope().tolist()
+        [[1.0, 2.0], [-4.0, 3.0], [5.0, 5.0]]
+    """
+
+    def __init__(self, step: int) -> None:
+        self.step = step  # samples
+        self._rest: FloatArray = np.zeros(0, np.float32)
+        self._extremes: list[FloatArray] = []
+
+    def passing(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
+        """Yield the blocks, after a look at each."""
+        for block in blocks:
+            samples = np.concatenate([self._rest, block])
+            end = samples.size - samples.size % self.step
+            self._extremes.append(_extremes(samples[:end].reshape(-1, self.step)))
+            self._rest = samples[end:]
+            yield block
+
+    def envelope(self) -> FloatArray:
+        """Lowest and highest, float32, shape (steps, 2)."""
+        rest = [_extremes(self._rest[np.newaxis])] if self._rest.size else []
+        return np.concatenate([*self._extremes, *rest])
+
+
+def _extremes(rows: FloatArray) -> FloatArray:
+    return np.stack([rows.min(axis=1), rows.max(axis=1)], axis=1)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
