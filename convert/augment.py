@@ -7,6 +7,7 @@ Each draws its parameters from the ranges below, so a training run is described 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,7 +153,7 @@ def _add(samples: Samples, noise: NDArray[np.float64], rng: np.random.Generator)
     return np.asarray(samples + noise * (wanted / (_level(noise) + 1e-9)), dtype=np.float32)
 
 
-def _level(samples: NDArray[np.floating]) -> float:
+def _level(samples: NDArray[Any]) -> float:
     """Root mean square; 0 for no samples."""
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
 

@@ -19,6 +19,14 @@ LABELS = ("neutral", "happy", "sad", "angry", "fear", "disgust")
 
 SPLITS = ("train", "dev")
 
+LICENCES = {
+    "crema_d": "ODbL 1.0 / DbCL 1.0",
+    "ravdess": "CC BY-NC-SA 4.0",
+    "emo_db": "free",
+    "nemo": "CC BY-NC-SA 4.0",
+}
+"""The terms of the corpora that the bundled model is trained on."""
+
 _COLUMNS = ("path", "corpus", "speaker", "label", "split")
 
 
@@ -62,10 +70,10 @@ def read_index(path: str | os.PathLike[str] | None = None) -> list[Clip]:
             repeats a clip, misses a file, or has a speaker in both splits.
 
     Example:
-        >>> read_index("/no/such/folder/index.csv")
+        >>> read_index("/no/such.csv")
         Traceback (most recent call last):
         ...
-        ser_edge.errors.SerEdgeError: cannot read the index /no/such/folder/index.csv: [Errno 2] No such file or directory: '/no/such/folder/index.csv'
+        ser_edge.errors.SerEdgeError: cannot read the index /no/such.csv: No such file or directory
     """
     index = Path(path) if path is not None else default_folder()
     if index.is_dir():
@@ -77,7 +85,9 @@ def read_index(path: str | os.PathLike[str] | None = None) -> list[Clip]:
             if missing:
                 raise SerEdgeError(f"{index} lacks the column {missing[0]!r}")
             clips = [_clip(row, index, rows.line_num) for row in rows]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise SerEdgeError(f"cannot read the index {index}: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise SerEdgeError(f"cannot read the index {index}: {error}") from error
     if not clips:
         raise SerEdgeError(f"{index} lists no clips")
@@ -93,8 +103,7 @@ def _clip(row: dict[str, str | None], index: Path, line: int) -> Clip:
     values = {name: value or "" for name, value in row.items()}
     if values["label"] not in LABELS:
         raise SerEdgeError(
-            f"{index}, line {line}: unknown label {values['label']!r}"
-            f" (known: {', '.join(LABELS)})"
+            f"{index}, line {line}: unknown label {values['label']!r} (known: {', '.join(LABELS)})"
         )
     if values["split"] not in SPLITS:
         raise SerEdgeError(

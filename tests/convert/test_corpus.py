@@ -93,9 +93,7 @@ def test_refuses_a_speaker_in_both_splits(tmp_path: Path) -> None:
         read_index(tmp_path)
 
 
-def test_folder_comes_from_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_folder_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SER_CORPORA", str(tmp_path))
     assert default_folder() == tmp_path
     monkeypatch.delenv("SER_CORPORA")

@@ -1,0 +1,184 @@
+"""How good a model is: figures from labels and probabilities, in numpy alone.
+
+Labels are integers, shape (n,), probabilities have shape (n, n_labels).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Labels = NDArray[np.int64]
+Probabilities = NDArray[np.float64]
+
+TEMPERATURES = (0.25, 4.0)
+"""Range in which :func:`fit_temperature` searches."""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Accuracy on the clips of one corpus."""
+
+    uar: float
+    """Unweighted average recall: the mean of the recalls of the labels that occur; 0 to 1."""
+    accuracy: float
+    """Share of clips answered rightly, 0 to 1."""
+    clips: int
+    speakers: int
+    confusion: tuple[tuple[int, ...], ...]
+    """Clips by true label (row) and answer (column)."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The figures as JSON takes them, rounded to four digits."""
+        return {
+            "uar": round(self.uar, 4),
+            "accuracy": round(self.accuracy, 4),
+            "clips": self.clips,
+            "speakers": self.speakers,
+            "confusion": [list(row) for row in self.confusion],
+        }
+
+
+def confusion_matrix(labels: Labels, answers: Labels, n_labels: int) -> NDArray[np.int64]:
+    """Count clips by true label (row) and answer (column).
+
+    Returns:
+        int64, shape (n_labels, n_labels).
+
+    Example:
+        >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
+        [[1, 1], [0, 1]]
+    """
+    counts = np.zeros((n_labels, n_labels), dtype=np.int64)
+    np.add.at(counts, (labels, answers), 1)
+    return counts
+
+
+def uar(confusion: NDArray[np.int64]) -> float:
+    """Unweighted average recall; labels without a clip do not count.
+
+    Raises:
+        ValueError: no clips at all.
+
+    Example:
+        >>> uar(np.array([[1, 1], [0, 1]]))
+        0.75
+    """
+    totals = confusion.sum(axis=1)
+    present = totals > 0
+    if not present.any():
+        raise ValueError("no clips to measure on")
+    return float(np.mean(np.diag(confusion)[present] / totals[present]))
+
+
+def measure(labels: Labels, probabilities: Probabilities, speakers: Sequence[str]) -> Accuracy:
+    """Accuracy of the most probable label; ``speakers`` names each clip's.
+
+    Raises:
+        ValueError: no clips.
+    """
+    confusion = confusion_matrix(labels, probabilities.argmax(axis=1), probabilities.shape[1])
+    return Accuracy(
+        uar=uar(confusion),
+        accuracy=float(np.trace(confusion) / confusion.sum()),
+        clips=len(labels),
+        speakers=len(set(speakers)),
+        confusion=tuple(tuple(int(count) for count in row) for row in confusion),
+    )
+
+
+def measure_by_corpus(
+    labels: Labels,
+    probabilities: Probabilities,
+    speakers: Sequence[str],
+    corpora: Sequence[str],
+) -> dict[str, Accuracy]:
+    """:func:`measure` for every corpus, in the order of first occurrence."""
+    result = {}
+    for corpus in dict.fromkeys(corpora):
+        rows = np.flatnonzero([name == corpus for name in corpora])
+        result[corpus] = measure(labels[rows], probabilities[rows], [speakers[row] for row in rows])
+    return result
+
+
+def expected_calibration_error(
+    labels: Labels, probabilities: Probabilities, *, bins: int = 15
+) -> float:
+    """Mean distance between confidence and accuracy over equal-width bins (Guo et al. 2017).
+
+    Example:
+        >>> expected_calibration_error(np.array([0, 1]), np.array([[0.5, 0.5], [0.5, 0.5]]))
+        0.0
+    """
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    chosen = np.minimum((confidence * bins).astype(int), bins - 1)
+    error = 0.0
+    for index in range(bins):
+        inside = chosen == index
+        if inside.any():
+            error += inside.mean() * abs(confidence[inside].mean() - right[inside].mean())
+    return float(error)
+
+
+def apply_temperature(probabilities: Probabilities, temperature: float) -> NDArray[np.float64]:
+    """Soften (above 1) or sharpen (below 1) probabilities: softmax(log p / temperature)."""
+    logits = np.log(np.maximum(probabilities, 1e-12)) / temperature
+    scaled = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(scaled / scaled.sum(axis=1, keepdims=True), dtype=np.float64)
+
+
+def fit_temperature(
+    labels: Labels, probabilities: Probabilities, *, weights: NDArray[np.float64] | None = None
+) -> float:
+    """The temperature with the smallest (weighted) cross-entropy (Guo et al. 2017).
+
+    A golden-section search in the logarithm: cross-entropy has one minimum in it.
+
+    Returns:
+        Within :data:`TEMPERATURES`.
+    """
+    share = np.ones(len(labels)) if weights is None else weights
+    rows = np.arange(len(labels))
+
+    def loss(logarithm: float) -> float:
+        scaled = apply_temperature(probabilities, float(np.exp(logarithm)))
+        return float(np.mean(-share * np.log(np.maximum(scaled[rows, labels], 1e-12))))
+
+    golden = (np.sqrt(5.0) - 1.0) / 2.0
+    low, high = np.log(TEMPERATURES)
+    while high - low > 1e-3:
+        left, right = high - golden * (high - low), low + golden * (high - low)
+        if loss(left) < loss(right):
+            high = right
+        else:
+            low = left
+    return float(np.exp((low + high) / 2.0))
+
+
+@dataclass(frozen=True)
+class Abstention:
+    """What a confidence threshold does."""
+
+    threshold: float
+    coverage: float
+    """Share of clips answered, 0 to 1."""
+    accuracy: float
+    """Share of the answered clips that are right, 0 to 1."""
+
+
+def risk_coverage(
+    labels: Labels, probabilities: Probabilities, thresholds: Sequence[float]
+) -> list[Abstention]:
+    """Coverage and accuracy of the answered clips at each threshold of the top probability."""
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    curve = []
+    for threshold in thresholds:
+        answered = confidence >= threshold
+        accuracy = float(right[answered].mean()) if answered.any() else float("nan")
+        curve.append(Abstention(float(threshold), float(answered.mean()), accuracy))
+    return curve
