@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ser_edge.convert import architectures, quantize
+
+from ser_edge.errors import ModelError
+
+tf = pytest.importorskip("tensorflow")
+
+SHAPE = (401, 42)
+
+
+@pytest.fixture(scope="module")
+def compact() -> tf.keras.Model:
+    tf.keras.utils.set_random_seed(1)
+    return architectures.build("compact", SHAPE, 6)
+
+
+@pytest.fixture(scope="module", params=quantize.QUANTIZATIONS)
+def flatbuffer(request: pytest.FixtureRequest, compact: tf.keras.Model) -> tuple[str, bytes]:
+    return request.param, quantize.to_tflite(compact, request.param)
+
+
+def test_answers_as_the_keras_model(flatbuffer: tuple[str, bytes], compact: tf.keras.Model) -> None:
+    interpreter_module = pytest.importorskip("tflite_runtime.interpreter")
+    quantization, content = flatbuffer
+    interpreter = interpreter_module.Interpreter(model_content=content)
+    interpreter.allocate_tensors()
+    (entry,) = interpreter.get_input_details()
+    (exit_,) = interpreter.get_output_details()
+    assert tuple(entry["shape"]) == (1, *SHAPE)
+    batch = np.random.default_rng(1).standard_normal((1, *SHAPE), dtype=np.float32)
+    interpreter.reset_all_variables()
+    interpreter.set_tensor(entry["index"], batch)
+    interpreter.invoke()
+    expected = compact(batch, training=False).numpy()
+    # int8 weights: half a step of 1/127 of the largest weight, over an untrained network.
+    tolerance = {"none": 1e-5, "dynamic": 0.02}[quantization]
+    assert interpreter.get_tensor(exit_["index"]) == pytest.approx(expected, abs=tolerance)
+
+
+def test_lstms_are_fused(flatbuffer: tuple[str, bytes]) -> None:
+    names = quantize.operators(flatbuffer[1])
+    assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in names
+    assert "WHILE" not in names
+
+
+def test_dynamic_fits_the_budget(flatbuffer: tuple[str, bytes]) -> None:
+    quantization, content = flatbuffer
+    if quantization != "dynamic":
+        pytest.skip("the budget is for the quantized model")
+    assert len(content) <= 650_000
+
+
+def test_operators_that_are_not_built_in_are_refused() -> None:
+    model = tf.keras.Sequential(
+        [tf.keras.Input((4,)), tf.keras.layers.Lambda(lambda x: tf.math.bessel_i0e(x))]
+    )
+    with pytest.raises(ModelError, match=r"(?i)bessel|custom|select"):
+        quantize.to_tflite(model, "none")
+
+
+def test_unknown_quantization_is_refused() -> None:
+    with pytest.raises(ValueError, match="quantization is one of none, dynamic, not '16x8'"):
+        quantize.to_tflite(None, "16x8")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 8, b"no model at all, just a sentence"])
+def test_operators_of_no_model(content: bytes) -> None:
+    with pytest.raises(ModelError, match="not a TensorFlow Lite model"):
+        quantize.operators(content)
