@@ -84,6 +84,7 @@ def has_syllables(samples: FloatArray, sample_rate: int) -> bool:
         return False
     end = samples.size // factor * factor
     slow = np.add.reduce([samples[phase:end:factor] for phase in range(factor)]) / factor
+    slow -= slow.mean()  # many a sound card adds an offset
     emphasized = slow[1:] - np.float32(_PREEMPHASIS) * slow[:-1]
     level = _level_db(emphasized, frame_length)
     floor = float(np.percentile(level, _FLOOR_PERCENTILE))

@@ -171,7 +171,7 @@ def listen(
 def _pipe(rate: int | None, channels: int, sample_format: str, stop: Stop) -> Iterable[Piece]:
     from ser_edge.pipe import read_pipe
 
-    if sys.stdin.isatty():
+    if sys.stdin is None or sys.stdin.isatty():
         raise click.UsageError("- listens to standard input, but nothing is piped into it")
     return read_pipe(
         sys.stdin.fileno(), rate=rate, channels=channels, sample_format=sample_format, stop=stop

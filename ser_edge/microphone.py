@@ -98,6 +98,7 @@ class Microphone:
         self._stop = stop
         self._report = report
         self._began = time.monotonic()
+        self._stream: Any = None
         self.lost_seconds = 0.0
         self._open()
 
@@ -169,12 +170,13 @@ class Microphone:
             raise AudioError(f"cannot listen to {name} ({reason}): see --list-devices") from None
 
     def _close(self) -> None:
-        # What is gone cannot be closed in good order.
-        self._stream.close(ignore_errors=True)
+        if self._stream is not None:
+            # What is gone cannot be closed in good order.
+            self._stream.close(ignore_errors=True)
+            self._stream = None  # PortAudio must not see it again
 
     def _reopen(self) -> float | None:
         """Wait for the device; return the seconds since the beginning at which it is back."""
-        self._close()
         retry = time.monotonic()
         while not self._stop.requested:
             time.sleep(POLL_SECONDS)
@@ -182,6 +184,7 @@ class Microphone:
                 continue
             retry = time.monotonic() + _RETRY_SECONDS
             # PortAudio looks for devices only when it is initialized.
+            self._close()
             self._sounddevice._terminate()
             self._sounddevice._initialize()
             try:

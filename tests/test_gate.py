@@ -90,6 +90,7 @@ def test_a_voice_passes_at_any_level_and_in_noise():
     for gain in (1.0, 0.1, 0.01):
         assert has_syllables(gain * voice, RATE)
     assert has_syllables(voice + 0.005 * background, RATE)
+    assert has_syllables(0.1 * voice + 0.5, RATE)
     assert has_syllables(voice + 0.01 * hum(50).astype(np.float32), RATE)
     assert not has_syllables(0.001 * voice + 0.05 * background, RATE)
 

@@ -55,6 +55,7 @@ class Card:
         self.channels = 2
         self.scans = 0
         self.open: list = []
+        self.closed: list = []
         self.default = types.SimpleNamespace(device=[0, 0])
 
     def query_devices(self, device=None, kind=None):
@@ -71,7 +72,8 @@ class Card:
 
     def RawInputStream(self, **arguments):
         return types.SimpleNamespace(
-            start=lambda: self.open.append(arguments), close=lambda ignore_errors: None
+            start=lambda: self.open.append(arguments),
+            close=lambda ignore_errors: self.closed.append(arguments),
         )
 
     def _terminate(self) -> None:
@@ -138,6 +140,7 @@ def test_an_overrun_drops_the_oldest_and_is_counted(card):
     assert "lost some audio" in reports[-1]
     stop.requested = True
     assert list(pieces) == []
+    assert card.closed == card.open
 
 
 def test_the_backlog_never_grows():
@@ -180,3 +183,4 @@ def test_a_card_that_disappears_is_waited_for(card, monkeypatch):
     assert reports == ["Test card disappeared; waiting for it", "Test card is back"]
     stop.requested = True
     assert list(pieces) == []
+    assert card.closed == card.open  # each once

@@ -64,6 +64,15 @@ def test_random_chunks_of_bytes_give_the_same(recording, expected, classifier, s
     assert pushed(classifier.stream(SOURCE_RATE, hop=1.0), chunks) == expected
 
 
+def test_a_hop_longer_than_the_window(recording, classifier, tmp_path):
+    path = tmp_path / "mixed.wav"
+    soundfile.write(path, recording, SOURCE_RATE)
+    stream = classifier.stream(SOURCE_RATE, hop=5.3)
+    results = pushed(stream, np.array_split(recording, 999))
+    assert [result.start for result in results] == [0, 5.3, 10.6]
+    assert results == list(classifier.windows(path, hop=5.3))
+
+
 def test_float32_is_as_good_as_int16(recording, expected, classifier):
     samples = recording.astype(np.float32) / 32768
     assert pushed(classifier.stream(SOURCE_RATE, hop=1.0), [samples]) == expected
