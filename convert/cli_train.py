@@ -1,0 +1,178 @@
+"""``ser-edge-convert train``: the bundled model, from labelled recordings to a packed file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ser_edge.errors import SerEdgeError
+
+from . import architectures, presets
+
+
+@click.command()
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The model file to write.",
+)
+@click.option(
+    "--index",
+    type=click.Path(path_type=Path),
+    help="Labelled clips: an index.csv or its folder. [default: SER_CORPORA, ../shared/corpora]",
+)
+@click.option(
+    "--architecture",
+    type=click.Choice(architectures.NAMES),
+    default="compact",
+    show_default=True,
+    help="The network.",
+)
+@click.option(
+    "--preset",
+    type=click.Choice(presets.NAMES),
+    default="compact",
+    show_default=True,
+    help="The front end.",
+)
+@click.option(
+    "--frontend",
+    "frontend_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON file with a front end, as in a model's metadata; instead of a preset.",
+)
+@click.option(
+    "--epochs", type=click.IntRange(1), default=30, show_default=True, help="At the most."
+)
+@click.option(
+    "--copies",
+    type=click.IntRange(0),
+    default=5,
+    show_default=True,
+    help="Augmented copies of every training clip.",
+)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option("--name", default="default", show_default=True, help="The model's name.")
+@click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for features and checkpoints. [default: ~/.cache/ser-edge]",
+)
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of this name.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    help="Processes that compute features.",
+)
+def train(
+    output: Path,
+    index: Path | None,
+    architecture: str,
+    preset: str,
+    frontend_file: Path | None,
+    epochs: int,
+    copies: int,
+    seed: int,
+    name: str,
+    cache: Path | None,
+    resume: bool,
+    jobs: int,
+) -> None:
+    """Train a model on labelled clips, quantize, measure and pack it.
+
+    The clips of the split "train" teach; those of "dev" choose when to stop and give the stated
+    accuracy. The same command with the same seed gives the same model on the same machine.
+    """
+    _one_thread()
+    from . import bundle, corpus, dataset, quantize, training
+
+    clips = corpus.read_index(index)
+    spec = presets.frontend(preset) if frontend_file is None else _read_frontend(frontend_file)
+    cache = cache or dataset.default_cache()
+    recipe = training.Recipe(architecture=architecture, epochs=epochs, seed=seed)
+    data = dataset.load(
+        clips,
+        spec,
+        copies=copies,
+        seed=seed,
+        cache=cache,
+        jobs=jobs,
+        progress=_progress("features"),
+    )
+    feature_axis = 0 if spec["layout"] == "features_frames" else 1
+    spec["normalization"] = data.normalization(feature_axis=feature_axis)
+    run = cache / "runs" / name
+    model = training.train(
+        data,
+        spec["normalization"],
+        recipe,
+        folder=run,
+        feature_axis=feature_axis,
+        resume=resume,
+        report=lambda line: click.echo(json.dumps(line), err=True),
+    )
+    flatbuffer = quantize.to_tflite(model, "dynamic")
+    metadata = bundle.bundle(
+        flatbuffer,
+        {
+            "format": 1,
+            "name": name,
+            "description": f"Six emotions from speech: {architecture} network, dynamic range",
+            "labels": list(corpus.LABELS),
+            "frontend": spec,
+            "quantization": "dynamic",
+            "minimum_runtime": quantize.minimum_runtime(flatbuffer),
+            "converter": quantize.versions(),
+            "training": {
+                "corpora": bundle.describe_training(clips),
+                "parameters": model.count_params(),
+                "augmented_copies": copies,
+                "recipe": asdict(recipe),
+            },
+            "source_sha256": hashlib.sha256((run / training.BEST).read_bytes()).hexdigest(),
+        },
+        clips,
+        output,
+        progress=_progress("dev clips"),
+    )
+    click.echo(json.dumps(metadata.details["accuracy"], indent=1), err=True)
+
+
+def _one_thread() -> None:
+    """Compute in one thread: sums then have one order, and one seed gives one model.
+
+    It also leaves the other cores free. To be called before numpy or TensorFlow does any work.
+    """
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", TF_CPP_MIN_LOG_LEVEL="3")
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.experimental.enable_op_determinism()
+
+
+def _read_frontend(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SerEdgeError(f"{path} is not JSON: {error}") from error
+
+
+def _progress(what: str) -> Callable[[int, int], None]:
+    """A callback that keeps one line on stderr up to date."""
+
+    def show(done: int, total: int) -> None:
+        if done == total or done % 50 == 0:
+            click.echo(f"\r{what}: {done} of {total}", nl=done == total, err=True)
+
+    return show
