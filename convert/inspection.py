@@ -142,7 +142,7 @@ def _try(package: str, flatbuffer: Path, scratch: Path) -> dict[str, Any]:
 
 def _run(job: str, arguments: dict[str, Any], scratch: Path) -> dict[str, Any]:
     return jobs.run(
-        f"inspection.{job}",
+        f"{__name__}.{job}",
         arguments,
         scratch,
         time_limit=_TIME_LIMIT_SECONDS,

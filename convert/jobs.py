@@ -1,7 +1,6 @@
 """Work in a child process with limits, for TensorFlow can crash, hang or eat all memory.
 
-A job is a function of this package, given by name, that takes JSON and a scratch folder and
-returns JSON. Whatever becomes of the child, the caller gets its result or one clear sentence.
+A job is a function, given by name, that takes JSON and a scratch folder and returns JSON. Whatever becomes of the child, the caller gets its result or one clear sentence.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ def run(
     """Run a function in a child process.
 
     Args:
-        function: ``module.function`` of this package, called with `arguments` as keywords and
-            ``scratch``.
+        function: its full name, ``package.module.function``; called with `arguments` as keywords,
+            and ``scratch``.
         arguments: what JSON can hold.
         scratch: a folder for this job alone; what the job makes is found there.
         time_limit: seconds after which the child is stopped; None: never.
@@ -138,7 +137,7 @@ def _perform(scratch: Path) -> dict[str, Any]:
     _limit_memory(job["memory_limit"])
     module, _, name = job["function"].rpartition(".")
     try:
-        function = getattr(importlib.import_module(f".{module}", __package__), name)
+        function = getattr(importlib.import_module(module), name)
         return {"value": function(scratch=scratch, **job["arguments"])}
     except MemoryError:
         return {"error": "memory"}

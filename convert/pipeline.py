@@ -105,7 +105,7 @@ def convert_model(
             np.save(calibration, _calibration(extract, options))
         progress(f"converting {source} ({options.quantization})")
         facts = jobs.run(
-            "conversion.convert",
+            f"{conversion.__name__}.convert",
             {
                 "source": str(path.resolve()),
                 "frontend": frontend,
@@ -154,7 +154,7 @@ def _verify(
     clips = recordings.find(options.verify, labels=options.labels, split="dev")
     progress(f"running the original on {len(clips)} recordings")
     facts = jobs.run(
-        "verification.run_original",
+        f"{verification.__name__}.run_original",
         {
             "source": str(path.resolve()),
             "frontend": dict(frontend),

@@ -273,8 +273,9 @@ class _Translator:
             elif isinstance(value, Mapping) and "class_name" in value:
                 result[key] = self._layer(value, depth + 1)
             elif key not in known:
-                # Later Keras has more arguments; where they are off, they change nothing.
-                if value:
+                # Later Keras has more arguments; where they are off, they change nothing. Keras 2
+                # pads and crops over time in the only layout that it has.
+                if value and value != "channels_last":
                     raise ModelError(f"layer {name!r}: its argument {key} cannot be rebuilt")
             else:
                 _check_plain(value, name, key)
