@@ -19,10 +19,12 @@ from . import jobs, original
 from .backend import tensorflow
 from .original import Original
 from .quantize import check_operators, minimum_runtime
+from .weight_only import float_convolutions
 
 QUANTIZATIONS = ("dynamic", "float16", "int8", "none")
-"""How weights are stored: ``dynamic`` as int8, with activations' ranges found while running;
-``float16``; ``int8`` for weights and, as calibrated, activations; ``none`` as float32."""
+"""How weights are stored: ``dynamic`` as int8, where recurrent and dense layers round their inputs
+to int8 while running and convolutions do not; ``float16``; ``int8``, with all activations rounded
+to int8 by calibrated ranges; ``none`` as float32."""
 
 FLATBUFFER = "model.tflite"
 """Name of the result in the scratch folder."""
@@ -135,7 +137,8 @@ def to_tflite(
             raise
         except Exception as error:  # The converter raises bare Exception and its own kinds.
             raise ModelError(_explain(str(error))) from error
-    return check_operators(bytes(flatbuffer))
+    check_operators(bytes(flatbuffer))
+    return float_convolutions(bytes(flatbuffer)) if quantization == "dynamic" else bytes(flatbuffer)
 
 
 def describe(extract: Frontend) -> str:
