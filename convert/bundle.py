@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -25,12 +26,14 @@ from .evaluation import (
 )
 from .package import pack
 
-WINDOW_HOP_SECONDS = 2.0
+WINDOW_OVERLAP = 0.5
+"""Share of a window that the next one hears again, in recordings longer than a window."""
+
 MIN_SPEECH_SECONDS = 0.25
 SILENCE_DBFS = -60.0
 
 COVERAGE = 0.85
-"""Share of the dev clips that the threshold leaves answered, every corpus weighing the same."""
+"""Share of the dev clips that the threshold leaves answered."""
 
 
 def bundle(
@@ -58,15 +61,16 @@ def bundle(
         The metadata as packed.
     """
     dev = [clip for clip in clips if clip.split == "dev"]
+    window_seconds = metadata["frontend"]["window_seconds"]
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "draft.tflite"
-        pack(flatbuffer, {**metadata, "decision": _decision(1.0, 0.0)}, draft)
+        pack(flatbuffer, {**metadata, "decision": _decision(window_seconds, 1.0, 0.0)}, draft)
         raw = classify(draft, dev, progress=progress)
     labels = label_indices(dev)
-    weights = corpus_weights(dev)
-    temperature = round(fit_temperature(labels, raw, weights=weights), 3)
+    temperature = round(fit_temperature(labels, raw, weights=corpus_weights(dev)), 3)
     calibrated = apply_temperature(raw, temperature)
-    threshold = round(threshold_for(calibrated.max(axis=1), weights, COVERAGE), 2)
+    quantile = np.quantile(calibrated.max(axis=1), 1.0 - COVERAGE)
+    threshold = math.floor(100 * quantile) / 100  # rounded up it might leave no answer at all
     everything, answered = risk_coverage(labels, calibrated, [0.0, threshold])
     by_corpus = measure_by_corpus(
         labels, raw, [clip.speaker for clip in dev], [clip.corpus for clip in dev]
@@ -82,7 +86,7 @@ def bundle(
             "accuracy_all": round(everything.accuracy, 4),
         },
     }
-    decision = _decision(temperature, threshold)
+    decision = _decision(window_seconds, temperature, threshold)
     return pack(flatbuffer, {**metadata, "decision": decision, "accuracy": accuracy}, output)
 
 
@@ -128,24 +132,9 @@ def corpus_weights(clips: Sequence[Clip]) -> NDArray[np.float64]:
     return np.array([len(names) / len(sizes) / sizes[name] for name in names])
 
 
-def threshold_for(
-    confidence: NDArray[np.float64], weights: NDArray[np.float64], coverage: float
-) -> float:
-    """The confidence that a (weighted) share ``coverage`` of the clips reaches.
-
-    Example:
-        >>> threshold_for(np.array([0.2, 0.9, 0.5, 0.7]), np.ones(4), 0.75)
-        0.5
-    """
-    order = np.argsort(-confidence)
-    reached = np.cumsum(weights[order]) / np.sum(weights)
-    last = min(int(np.searchsorted(reached, coverage)), len(order) - 1)
-    return float(confidence[order[last]])
-
-
-def _decision(temperature: float, threshold: float) -> dict[str, float]:
+def _decision(window_seconds: float, temperature: float, threshold: float) -> dict[str, float]:
     return {
-        "window_hop_seconds": WINDOW_HOP_SECONDS,
+        "window_hop_seconds": window_seconds * (1.0 - WINDOW_OVERLAP),
         "min_speech_seconds": MIN_SPEECH_SECONDS,
         "silence_dbfs": SILENCE_DBFS,
         "temperature": temperature,

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from ser_edge.errors import SerEdgeError
+from ser_edge.errors import ModelError, SerEdgeError
 
 from . import architectures, presets
 
@@ -93,11 +93,16 @@ def train(
     The clips of the split "train" teach; those of "dev" choose when to stop and give the stated
     accuracy. The same command with the same seed gives the same model on the same machine.
     """
-    _one_thread()
-    from . import bundle, corpus, dataset, quantize, training
+    # Read by libraries when they are loaded; the processes that compute features inherit it.
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", TF_CPP_MIN_LOG_LEVEL="3")
+    from . import corpus
 
+    # What can be wrong in the arguments comes before the wait for TensorFlow.
     clips = corpus.read_index(index)
     spec = presets.frontend(preset) if frontend_file is None else _read_frontend(frontend_file)
+    _compute_in_one_order()
+    from . import bundle, dataset, quantize, training
+
     cache = cache or dataset.default_cache()
     recipe = training.Recipe(architecture=architecture, epochs=epochs, seed=seed)
     data = dataset.load(
@@ -148,12 +153,8 @@ def train(
     click.echo(json.dumps(metadata.details["accuracy"], indent=1), err=True)
 
 
-def _one_thread() -> None:
-    """Compute in one thread: sums then have one order, and one seed gives one model.
-
-    It also leaves the other cores free. To be called before numpy or TensorFlow does any work.
-    """
-    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", TF_CPP_MIN_LOG_LEVEL="3")
+def _compute_in_one_order() -> None:
+    """Let one seed give one model, and leave the machine's other cores free."""
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -161,9 +162,13 @@ def _one_thread() -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def _read_frontend(path: Path) -> Any:
+def _read_frontend(path: Path) -> dict[str, Any]:
+    from ser_edge.metadata import FrontendSpec
+
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return FrontendSpec.parse(json.loads(path.read_text(encoding="utf-8"))).to_dict()
+    except ModelError as error:
+        raise SerEdgeError(f"{path}: {error}") from error
     except ValueError as error:
         raise SerEdgeError(f"{path} is not JSON: {error}") from error
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from ser_edge.convert import training
 from ser_edge.convert.corpus import LABELS, Clip
 from ser_edge.convert.dataset import Dataset, label_indices
-
 from ser_edge.errors import SerEdgeError
 
 pytest.importorskip("tensorflow")
@@ -46,7 +46,7 @@ def log_of(folder: Path) -> list[dict[str, Any]]:
 def test_learns_keeps_a_log_and_returns_the_best(data: Dataset, tmp_path: Path) -> None:
     reported: list[dict[str, Any]] = []
     recipe = training.Recipe(
-        architecture="lstm", epochs=25, batch_size=16, warmup_steps=5, learning_rate=2e-2
+        architecture="lstm", epochs=5, batch_size=4, warmup_steps=5, learning_rate=1e-2
     )
     model = run(data, tmp_path, recipe, report=reported.append)
     assert log_of(tmp_path) == reported
