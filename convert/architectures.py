@@ -10,6 +10,8 @@ from typing import Any
 
 from ser_edge.errors import SerEdgeError
 
+from .backend import tensorflow
+
 
 def build(name: str, input_shape: tuple[int, int], n_labels: int) -> Any:
     """Build an untrained network.
@@ -34,7 +36,7 @@ def build(name: str, input_shape: tuple[int, int], n_labels: int) -> Any:
         layers = _BUILDERS[name]
     except KeyError:
         raise SerEdgeError(f"no architecture {name!r} (known: {', '.join(NAMES)})") from None
-    import tensorflow as tf
+    tf = tensorflow()
 
     inputs = tf.keras.Input(input_shape, name="features")
     x = layers(tf.keras.layers, inputs)
@@ -62,7 +64,7 @@ def _compact(layers: Any, x: Any) -> Any:
 
 def _attentive_statistics(layers: Any, x: Any) -> Any:
     """Weighted mean and standard deviation over time (Okabe et al. 2018), weights by attention."""
-    import tensorflow as tf
+    tf = tensorflow()
 
     weights = layers.Dense(32, activation="tanh")(x)
     weights = layers.Softmax(axis=1)(layers.Dense(1)(weights))

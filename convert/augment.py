@@ -1,7 +1,8 @@
 """Augmentations of training audio: pure functions of samples and a random generator.
 
 All take mono float32 samples, shape (n,), and return a new float32 array; none changes its input.
-Each draws its parameters from the ranges below, so a training run is described by its seed.
+Each draws its parameters from the ranges below, so a training run is described by its seed. The
+noises take another range of signal-to-noise ratios, so that a measurement can fix one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ GAIN_DB = (-12.0, 6.0)
 MARGIN_SECONDS = (0.0, 0.5)
 SNR_DB = (5.0, 30.0)
 BABBLE_VOICES = 4
+FAN_HZ = (60.0, 150.0)
+"""Rate at which a fan's blades pass."""
 REVERB_SECONDS = (0.15, 0.8)
 """Time in which the room's response falls by 60 dB."""
 DIRECT_TO_REVERB_DB = (-3.0, 12.0)
@@ -38,19 +41,50 @@ def margin(samples: Samples, sample_rate: int, rng: np.random.Generator) -> Samp
     return np.pad(samples, (before, after))
 
 
-def white_noise(samples: Samples, rng: np.random.Generator) -> Samples:
-    """Add white noise at a signal-to-noise ratio drawn from :data:`SNR_DB`."""
-    return _add(samples, rng.standard_normal(len(samples)), rng)
+def white_noise(
+    samples: Samples, rng: np.random.Generator, *, snr_db: tuple[float, float] = SNR_DB
+) -> Samples:
+    """Add white noise at a signal-to-noise ratio drawn from a range."""
+    return _add(samples, rng.standard_normal(len(samples)), rng, snr_db)
 
 
-def pink_noise(samples: Samples, rng: np.random.Generator) -> Samples:
+def pink_noise(
+    samples: Samples, rng: np.random.Generator, *, snr_db: tuple[float, float] = SNR_DB
+) -> Samples:
     """Add noise whose power falls by 3 dB an octave, like that of rooms and machines."""
     spectrum = np.fft.rfft(rng.standard_normal(len(samples)))
     spectrum /= np.sqrt(np.maximum(np.arange(len(spectrum)), 1.0))
-    return _add(samples, np.fft.irfft(spectrum, n=len(samples)), rng)
+    return _add(samples, np.fft.irfft(spectrum, n=len(samples)), rng, snr_db)
 
 
-def babble(samples: Samples, rng: np.random.Generator, *, voices: Sequence[Samples]) -> Samples:
+def fan_noise(
+    samples: Samples,
+    sample_rate: int,
+    rng: np.random.Generator,
+    *,
+    snr_db: tuple[float, float] = SNR_DB,
+) -> Samples:
+    """Add a fan: a rush of air, dull above 200 Hz, and the hum of its blades, equally loud."""
+    hertz = np.fft.rfftfreq(len(samples), 1.0 / sample_rate)
+    spectrum = np.fft.rfft(rng.standard_normal(len(samples))) / (1.0 + hertz / 200.0)
+    rush = np.fft.irfft(spectrum, n=len(samples))
+    blades = rng.uniform(*FAN_HZ)
+    seconds = np.arange(len(samples)) / sample_rate
+    hum = np.zeros(len(samples))
+    for harmonic in range(1, 6):
+        phase = rng.uniform(0.0, 2.0 * np.pi)
+        hum += np.sin(2.0 * np.pi * harmonic * blades * seconds + phase) / harmonic
+    noise = rush / (_level(rush) + 1e-9) + hum / (_level(hum) + 1e-9)
+    return _add(samples, noise, rng, snr_db)
+
+
+def babble(
+    samples: Samples,
+    rng: np.random.Generator,
+    *,
+    voices: Sequence[Samples],
+    snr_db: tuple[float, float] = SNR_DB,
+) -> Samples:
     """Add a murmur made of several of ``voices`` (other clips), each looped from a random start."""
     murmur = np.zeros(len(samples))
     for index in rng.integers(len(voices), size=BABBLE_VOICES):
@@ -60,7 +94,7 @@ def babble(samples: Samples, rng: np.random.Generator, *, voices: Sequence[Sampl
         start = rng.integers(len(voice))
         looped = np.resize(np.roll(voice, -start), len(samples))
         murmur += looped / (_level(looped) + 1e-9)
-    return _add(samples, murmur, rng)
+    return _add(samples, murmur, rng, snr_db)
 
 
 def reverb(samples: Samples, sample_rate: int, rng: np.random.Generator) -> Samples:
@@ -148,8 +182,13 @@ def random_augmentation(
     return gain(samples, rng)
 
 
-def _add(samples: Samples, noise: NDArray[np.float64], rng: np.random.Generator) -> Samples:
-    wanted = _level(samples) * _amplitude(-rng.uniform(*SNR_DB))
+def _add(
+    samples: Samples,
+    noise: NDArray[np.float64],
+    rng: np.random.Generator,
+    snr_db: tuple[float, float],
+) -> Samples:
+    wanted = _level(samples) * _amplitude(-rng.uniform(*snr_db))
     return np.asarray(samples + noise * (wanted / (_level(noise) + 1e-9)), dtype=np.float32)
 
 

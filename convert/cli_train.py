@@ -15,6 +15,7 @@ import click
 from ser_edge.errors import ModelError, SerEdgeError
 
 from . import architectures, presets
+from .backend import tensorflow
 
 
 @click.command()
@@ -94,7 +95,7 @@ def train(
     accuracy. The same command with the same seed gives the same model on the same machine.
     """
     # Read by libraries when they are loaded; the processes that compute features inherit it.
-    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", TF_CPP_MIN_LOG_LEVEL="3")
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     from . import corpus
 
     # What can be wrong in the arguments comes before the wait for TensorFlow.
@@ -155,7 +156,7 @@ def train(
 
 def _compute_in_one_order() -> None:
     """Let one seed give one model, and leave the machine's other cores free."""
-    import tensorflow as tf
+    tf = tensorflow()
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -7,6 +7,8 @@ from typing import Any
 from ser_edge import __version__
 from ser_edge.errors import ModelError
 
+from .backend import tensorflow
+
 QUANTIZATIONS = ("none", "dynamic")
 """``none`` keeps float32 weights; ``dynamic`` stores them as int8 and computes activations'
 ranges at run time."""
@@ -28,10 +30,9 @@ def to_tflite(keras_model: Any, quantization: str) -> bytes:
     """
     if quantization not in QUANTIZATIONS:
         raise ValueError(f"quantization is one of {', '.join(QUANTIZATIONS)}, not {quantization!r}")
-    import tensorflow as tf
+    tf = tensorflow()
 
     batch_of_one = tf.TensorSpec((1, *keras_model.input_shape[1:]), tf.float32, name="features")
-    # Without training=False an exported BatchNormalization or Dropout could keep learning.
     function = tf.function(lambda features: keras_model(features, training=False))
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [function.get_concrete_function(batch_of_one)], keras_model
@@ -79,7 +80,7 @@ def minimum_runtime(flatbuffer: bytes) -> str | None:
 
 def versions() -> dict[str, str]:
     """The versions of what converts, for a model's metadata."""
-    import tensorflow as tf
+    tf = tensorflow()
 
     return {"ser_edge": __version__, "tensorflow": tf.__version__}
 

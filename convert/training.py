@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ser_edge.errors import SerEdgeError
 
 from . import architectures
+from .backend import tensorflow
 from .corpus import LABELS, Clip
 from .dataset import Dataset, label_indices
 from .evaluation import measure_by_corpus
@@ -80,7 +81,7 @@ def train(
     Raises:
         SerEdgeError: the run to resume had other settings.
     """
-    import tensorflow as tf
+    tf = tensorflow()
 
     tf.keras.utils.set_random_seed(recipe.seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -223,7 +224,7 @@ def _mixup(
 
 
 def _optimizer(recipe: Recipe, steps_per_epoch: int) -> Any:
-    import tensorflow as tf
+    tf = tensorflow()
 
     schedule = tf.keras.optimizers.schedules.CosineDecay(
         0.0,
@@ -237,7 +238,7 @@ def _optimizer(recipe: Recipe, steps_per_epoch: int) -> Any:
 
 
 def _training_step(model: Any, average: Any, optimizer: Any, recipe: Recipe) -> Any:
-    import tensorflow as tf
+    tf = tensorflow()
 
     loss_of = tf.keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing)
 

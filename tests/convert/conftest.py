@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from ser_edge.convert.corpus import LABELS, Clip, read_index
 
 RATE = 16000

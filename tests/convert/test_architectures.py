@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ser_edge.convert import architectures
 
+from ser_edge.convert import architectures
 from ser_edge.errors import SerEdgeError
 
 pytest.importorskip("tensorflow")

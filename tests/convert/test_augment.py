@@ -4,6 +4,7 @@ from typing import Callable
 
 import numpy as np
 import pytest
+
 from ser_edge.convert import augment
 
 RATE = 16000

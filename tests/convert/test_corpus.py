@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ser_edge.convert.corpus import LABELS, Clip, default_folder, read_index
 
+from ser_edge.convert.corpus import LABELS, Clip, default_folder, read_index
 from ser_edge.errors import SerEdgeError
 
 HEADER = "path,corpus,speaker,gender,label,raw_label,split,seconds\n"

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ser_edge.convert import dataset
-from ser_edge.convert.corpus import Clip
 
 from ser_edge import audio
+from ser_edge.convert import dataset
+from ser_edge.convert.corpus import Clip
 from ser_edge.errors import AudioError
 from ser_edge.frontend import Frontend
 from ser_edge.metadata import FrontendSpec

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from ser_edge.convert import evaluation
 
 
@@ -105,3 +106,33 @@ def test_risk_falls_with_coverage() -> None:
     nothing = evaluation.risk_coverage(labels, probabilities, [0.95])[0]
     assert nothing.coverage == 0.0
     assert np.isnan(nothing.accuracy)
+
+
+def test_reliability_bins_hold_every_clip_once() -> None:
+    rng = np.random.default_rng(5)
+    probabilities = rng.dirichlet(np.ones(4), size=200)
+    labels = rng.integers(4, size=200)
+    curve = evaluation.reliability(labels, probabilities, bins=10)
+    assert sum(bin_.share for bin_ in curve) == pytest.approx(1.0)
+    right = (probabilities.argmax(axis=1) == labels).mean()
+    assert sum(bin_.share * bin_.accuracy for bin_ in curve) == pytest.approx(right)
+    assert [bin_.confidence for bin_ in curve] == sorted(bin_.confidence for bin_ in curve)
+
+
+def test_interval_is_over_speakers_and_not_over_clips() -> None:
+    # Half of ten speakers are always understood, half never: each alone is worth one draw.
+    speakers = [f"speaker {number // 100}" for number in range(1000)]
+    labels = np.zeros(1000, dtype=np.int64)
+    answers = [0 if number // 100 % 2 else 1 for number in range(1000)]
+    intervals = evaluation.bootstrap_over_speakers(labels, one_hot(answers), speakers)
+    assert intervals is not None
+    # Ten fair coins: the middle 95 % of a binomial distribution are 2 to 8 of 10.
+    assert intervals.accuracy == pytest.approx((0.2, 0.8))
+    assert intervals.uar == intervals.accuracy  # one label alone
+    again = evaluation.bootstrap_over_speakers(labels, one_hot(answers), speakers)
+    assert again == intervals
+
+
+def test_one_speaker_tells_nothing_of_others() -> None:
+    labels = np.array([0, 1])
+    assert evaluation.bootstrap_over_speakers(labels, one_hot([0, 1]), ["a", "a"]) is None

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ser_edge.convert import architectures, quantize
 from ser_edge.convert.package import pack
-
 from ser_edge.errors import ModelError
 from ser_edge.model import Model
 from ser_edge.reference import TOLERANCE, reference_error

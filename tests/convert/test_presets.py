@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from ser_edge.convert import presets
 
+from ser_edge.convert import presets
 from ser_edge.errors import SerEdgeError
 from ser_edge.frontend import Frontend
 from ser_edge.metadata import FrontendSpec
