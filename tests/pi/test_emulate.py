@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emulate import compare
+from emulate import SKIPPED, compare, main
 from packages import requirements
 
 RESULT: dict[str, Any] = {
@@ -22,7 +22,9 @@ RESULT: dict[str, Any] = {
 
 def test_compare_returns_the_largest_difference() -> None:
     there = {**RESULT, "file": "/recordings/a.wav", "scores": {"sad": 0.7504, "happy": 0.2496}}
-    assert compare([RESULT], [there]) == pytest.approx(4e-4)
+    difference, name = compare([RESULT], [there])
+    assert difference == pytest.approx(4e-4)
+    assert name == "a.wav"
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,15 @@ def test_compare_refuses_missing_results_and_results_without_scores() -> None:
     silence = {**RESULT, "label": None, "reason": "silence", "scores": None}
     with pytest.raises(SystemExit, match="no result has probabilities"):
         compare([silence], [silence])
+
+
+def test_what_cannot_run_is_skipped_loudly(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["emulate.py"])
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert main() == SKIPPED != 0
+    assert "SKIPPED: no emulated device was tested: chroot needs root" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
