@@ -19,6 +19,7 @@ _MODULES = {
     "model": "cli_model",
     "inspect": "cli_inspect",
     "train": "cli_train",
+    "evaluate": "cli_evaluate",
 }
 
 
