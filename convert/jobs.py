@@ -1,6 +1,7 @@
 """Work in a child process with limits, for TensorFlow can crash, hang or eat all memory.
 
-A job is a function, given by name, that takes JSON and a scratch folder and returns JSON. Whatever becomes of the child, the caller gets its result or one clear sentence.
+A job is a function, given by name, that takes JSON and a scratch folder and returns JSON. Whatever
+becomes of the child, the caller gets its result or one clear sentence.
 """
 
 from __future__ import annotations

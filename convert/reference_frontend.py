@@ -122,7 +122,8 @@ def _psf_mfcc(window: FloatArray, sample_rate: int, arguments: dict[str, Any]) -
             "verifying this model needs python_speech_features: pip install 'ser-edge[convert]'"
         ) from error
     cepstrum: FloatArray = psf.mfcc(
-        window * arguments["scale"],
+        # It computes in the type that it is given; from 16-bit samples, that is float64.
+        window.astype(np.float64) * arguments["scale"],
         sample_rate,
         winlen=arguments["frame_length"] / sample_rate,
         winstep=arguments["hop_length"] / sample_rate,

@@ -310,6 +310,9 @@ class _Translator:
                 "name": name,
                 "function": list(function),
                 "function_type": "lambda",
+                # Keras 2 finds the shape by calling it.
+                "output_shape": None,
+                "output_shape_type": "raw",
                 "arguments": config.get("arguments") or {},
             },
         }

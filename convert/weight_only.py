@@ -50,7 +50,7 @@ def float_convolutions(flatbuffer: bytes) -> bytes:
     class Builder(flatbuffers.Builder):  # type: ignore[misc]
         """Python's code from the schema forgets the alignment of stored tensors."""
 
-        def StartVector(self, size: int, count: int, alignment: int) -> Any:  # noqa: N802
+        def StartVector(self, size: int, count: int, alignment: int) -> Any:
             return super().StartVector(size, count, _ALIGNMENT if size == 1 else alignment)
 
     builder = Builder(len(flatbuffer))

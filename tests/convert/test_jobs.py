@@ -82,11 +82,15 @@ def is_running(pid: int) -> bool:
 
 
 def test_too_much_memory(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="^painting needs over 1 GB of memory: use another brush$"):
+    with pytest.raises(
+        ModelError, match=r"^painting needs over 1 GB of memory: use another brush$"
+    ):
         run("eat", tmp_path)
 
 
 def test_too_much_memory_in_tensorflow(tmp_path: Path) -> None:
     pytest.importorskip("tensorflow")
-    with pytest.raises(ModelError, match="^painting needs over 1 GB of memory: use another brush$"):
+    with pytest.raises(
+        ModelError, match=r"^painting needs over 1 GB of memory: use another brush$"
+    ):
         run("eat_with_tensorflow", tmp_path)
