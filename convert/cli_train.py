@@ -102,7 +102,7 @@ def train(
     clips = corpus.read_index(index)
     spec = presets.frontend(preset) if frontend_file is None else _read_frontend(frontend_file)
     _compute_in_one_order()
-    from . import bundle, dataset, quantize, training
+    from . import bundle, conversion, dataset, original, quantize, training
 
     cache = cache or dataset.default_cache()
     recipe = training.Recipe(architecture=architecture, epochs=epochs, seed=seed)
@@ -127,7 +127,8 @@ def train(
         resume=resume,
         report=lambda line: click.echo(json.dumps(line), err=True),
     )
-    flatbuffer = quantize.to_tflite(model, "dynamic")
+    shape = data.dev.shape[1:]
+    flatbuffer = conversion.to_tflite(original.from_keras(model, "Keras"), shape, "dynamic")
     metadata = bundle.bundle(
         flatbuffer,
         {

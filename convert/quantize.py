@@ -1,4 +1,4 @@
-"""A Keras model as the bytes of a TensorFlow Lite model."""
+"""What the bytes of a TensorFlow Lite model tell."""
 
 from __future__ import annotations
 
@@ -8,42 +8,6 @@ from ser_edge import __version__
 from ser_edge.errors import ModelError
 
 from .backend import tensorflow
-
-QUANTIZATIONS = ("none", "dynamic")
-"""``none`` keeps float32 weights; ``dynamic`` stores them as int8 and computes activations'
-ranges at run time."""
-
-
-def to_tflite(keras_model: Any, quantization: str) -> bytes:
-    """Convert with a fixed batch of 1, which is what lets TensorFlow Lite fuse the LSTMs.
-
-    Args:
-        keras_model: a ``keras.Model`` (Keras 2) with one input and one output.
-        quantization: one of :data:`QUANTIZATIONS`.
-
-    Returns:
-        The flatbuffer.
-
-    Raises:
-        ValueError: unknown quantization.
-        ModelError: the model cannot be converted, or not to built-in operators alone.
-    """
-    if quantization not in QUANTIZATIONS:
-        raise ValueError(f"quantization is one of {', '.join(QUANTIZATIONS)}, not {quantization!r}")
-    tf = tensorflow()
-
-    batch_of_one = tf.TensorSpec((1, *keras_model.input_shape[1:]), tf.float32, name="features")
-    function = tf.function(lambda features: keras_model(features, training=False))
-    converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [function.get_concrete_function(batch_of_one)], keras_model
-    )
-    if quantization == "dynamic":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    try:
-        flatbuffer = converter.convert()
-    except Exception as error:  # The converter raises bare Exception and its own kinds.
-        raise ModelError(f"TensorFlow Lite refuses this model: {_first_line(error)}") from error
-    return check_operators(bytes(flatbuffer))
 
 
 def operators(flatbuffer: bytes) -> list[str]:
@@ -101,6 +65,3 @@ def _parse(flatbuffer: bytes) -> tuple[Any, Any]:
         raise ModelError("not a TensorFlow Lite model")
     return schema, schema.Model.GetRootAsModel(flatbuffer, 0)
 
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ser_edge.classifier import bundled_path
-from ser_edge.convert import architectures, bundle, quantize
+from ser_edge.convert import architectures, bundle, conversion, original
 from ser_edge.convert.corpus import LABELS, Clip, default_folder, read_index
 from ser_edge.convert.dataset import label_indices
 from ser_edge.convert.evaluation import measure_by_corpus
@@ -17,7 +17,8 @@ from ser_edge.model import Model
 @pytest.fixture(scope="module")
 def flatbuffer() -> bytes:
     pytest.importorskip("tensorflow")
-    return quantize.to_tflite(architectures.build("lstm", (21, 2), len(LABELS)), "none")
+    network = original.from_keras(architectures.build("lstm", (21, 2), len(LABELS)), "Keras")
+    return conversion.to_tflite(network, (21, 2), "none")
 
 
 @pytest.fixture

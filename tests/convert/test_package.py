@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ser_edge.convert import architectures, quantize
+from ser_edge.convert import architectures, conversion, original
 from ser_edge.convert.package import pack
 from ser_edge.errors import ModelError
 from ser_edge.model import Model
@@ -20,7 +20,8 @@ LABELS = ["neutral", "happy", "sad"]
 
 @pytest.fixture(scope="module")
 def flatbuffer() -> bytes:
-    return quantize.to_tflite(architectures.build("lstm", (21, 2), len(LABELS)), "none")
+    network = original.from_keras(architectures.build("lstm", (21, 2), len(LABELS)), "Keras")
+    return conversion.to_tflite(network, (21, 2), "none")
 
 
 @pytest.fixture

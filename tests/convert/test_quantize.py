@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ser_edge.convert import architectures, quantize
+from ser_edge.convert import architectures, conversion, original, quantize
 from ser_edge.errors import ModelError
 
 tf = pytest.importorskip("tensorflow")
@@ -17,9 +17,10 @@ def compact() -> tf.keras.Model:
     return architectures.build("compact", SHAPE, 6)
 
 
-@pytest.fixture(scope="module", params=quantize.QUANTIZATIONS)
+@pytest.fixture(scope="module", params=["none", "dynamic"])
 def flatbuffer(request: pytest.FixtureRequest, compact: tf.keras.Model) -> tuple[str, bytes]:
-    return request.param, quantize.to_tflite(compact, request.param)
+    source = original.from_keras(compact, "Keras")
+    return request.param, conversion.to_tflite(source, SHAPE, request.param)
 
 
 def test_answers_as_the_keras_model(flatbuffer: tuple[str, bytes], compact: tf.keras.Model) -> None:
@@ -51,12 +52,7 @@ def test_operators_that_are_not_built_in_are_refused() -> None:
         [tf.keras.Input((4,)), tf.keras.layers.Lambda(lambda x: tf.math.bessel_i0e(x))]
     )
     with pytest.raises(ModelError, match=r"(?i)bessel|custom|select"):
-        quantize.to_tflite(model, "none")
-
-
-def test_unknown_quantization_is_refused() -> None:
-    with pytest.raises(ValueError, match="quantization is one of none, dynamic, not '16x8'"):
-        quantize.to_tflite(None, "16x8")
+        conversion.to_tflite(original.from_keras(model, "Keras"), (4,), "none")
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 8, b"no model at all, just a sentence"])
