@@ -243,14 +243,25 @@ def write_wav(path: Path, seconds: float) -> None:
 def table(rows: list[Row]) -> str:
     lines = [f"| | {' | '.join(CONTENDERS)} |", "|---|---|---|---|"]
     for figure in rows:
-        cells = [figure.name]
-        for name in CONTENDERS[:2]:
-            cell = f"{figure.values[name]:.3g} {figure.unit} ({figure.ratios[name]:.3g} x)"
-            target = TARGETS.get((figure.name, name))
-            cells.append(cell if target is None else f"{cell}, target {target:.3g} x")
-        cells.append(f"{figure.values[SER_EDGE]:.3g} {figure.unit}")
-        lines.append(f"| {' | '.join(cells)} |")
+        cells = [f"{_digits(figure.values[c])} {figure.unit}" for c in CONTENDERS]
+        for place, name in enumerate(CONTENDERS[:2]):
+            cells[place] += f" ({_digits(figure.ratios[name])} x)"
+        lines.append(f"| {' | '.join([figure.name, *cells])} |")
     return "\n".join(lines)
+
+
+def missed(rows: list[Row]) -> list[str]:
+    """The targets that these figures miss, in words."""
+    return [
+        f"{figure.name}: {_digits(ratio)} x of {name}, target {_digits(TARGETS[figure.name, name])}"
+        for figure in rows
+        for name, ratio in figure.ratios.items()
+        if ratio < TARGETS.get((figure.name, name), 0)
+    ]
+
+
+def _digits(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
 def main() -> None:
@@ -287,6 +298,7 @@ def compare(cold_rounds: int, warm_rounds: int) -> None:
         rows += [Row(**figure) for figure in json.loads(output)]
         rows.append(installed())
     print(table(rows))
+    print("\n".join(f"MISSED: {words}" for words in missed(rows)) or "all targets met")
 
 
 if __name__ == "__main__":
