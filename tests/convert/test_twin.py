@@ -68,7 +68,7 @@ def harmful_lambda(marker: Path) -> Any:
     return tf.keras.Sequential(
         [
             tf.keras.Input(SHAPE),
-            layers.Lambda(lambda x, path=path: (open(path, "w").close(), x)[1]),  # noqa: SIM115
+            layers.Lambda(lambda x, path=path: (open(path, "w").close(), x)[1]),
             layers.Flatten(),
             layers.Dense(3, activation="softmax"),
         ]
@@ -189,7 +189,7 @@ def test_missing_weights_are_noticed(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as broken:
         for name, content in contents.items():
             broken.writestr(name, content)
-    with pytest.raises(ModelError, match="cannot be rebuilt|lacks the weights"):
+    with pytest.raises(ModelError, match=r"cannot be rebuilt|lacks the weights"):
         original.load(path, scratch)
 
 
@@ -214,7 +214,7 @@ def test_shapes_are_held_against_the_front_end() -> None:
         ModelError, match=r"takes 21 x 6 values, but the front end \(4 mfcc\) gives 21 x 4$"
     ):
         model.check((21, 4), 3, "4 mfcc")
-    with pytest.raises(ModelError, match="gives 6 x 21: its layout is the other one$"):
+    with pytest.raises(ModelError, match=r"gives 6 x 21: its layout is the other one$"):
         model.check((6, 21), 3, "4 mfcc")
     with pytest.raises(ModelError, match="has 3 outputs for 6 labels"):
         model.check(SHAPE, 6, "")

@@ -1,0 +1,60 @@
+"""What converts to what: the table in the README's section "Bring your own model".
+
+    python tests/bench/conversion_table.py [--index FOLDER]
+
+Every architecture of `ser-edge-convert train`, with random weights, is converted in every way, as
+`ser-edge-convert model` does it. The sizes and refusals are those of the TensorFlow installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from ser_edge.convert import architectures, conversion, corpus, pipeline, presets
+from ser_edge.convert.backend import tensorflow
+from ser_edge.errors import ModelError
+from ser_edge.frontend import Frontend
+from ser_edge.metadata import FrontendSpec
+
+
+def convert(source: Path, output: Path, preset: str, quantization: str, index: Path) -> str:
+    """One cell of the table."""
+    options = pipeline.Options(
+        frontend=presets.frontend(preset),
+        labels=corpus.LABELS,
+        name=source.stem,
+        quantization=quantization,
+        calibrate=index,
+    )
+    try:
+        pipeline.convert_model(str(source), output, options)
+    except ModelError as error:
+        return "refused" if "crashed" in str(error) or "took longer" in str(error) else str(error)
+    return f"{output.stat().st_size / 1e6:.2f} MB"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--index", type=Path, default=corpus.default_folder())
+    index = parser.parse_args().index
+    tensorflow()
+    print(f"| architecture | weights | {' | '.join(conversion.QUANTIZATIONS)} |")
+    print("|---" * (2 + len(conversion.QUANTIZATIONS)) + "|")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in architectures.NAMES:
+            preset = "compact" if name == "compact" else "seed"
+            shape = Frontend(FrontendSpec.parse(presets.frontend(preset))).shape
+            model = architectures.build(name, shape, len(corpus.LABELS))
+            source = Path(folder) / f"{name}.keras"
+            model.save(source)
+            cells = [
+                convert(source, Path(folder) / "out.tflite", preset, quantization, index)
+                for quantization in conversion.QUANTIZATIONS
+            ]
+            print(f"| {name} | {model.count_params():,} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
