@@ -20,6 +20,7 @@ _MODULES = {
     "inspect": "cli_inspect",
     "train": "cli_train",
     "evaluate": "cli_evaluate",
+    "index": "cli_index",
 }
 
 
