@@ -26,8 +26,6 @@ WINDOWS = {
     "blackman": (0.42, 0.5, 0.08),
 }
 
-# Samples no farther from zero than this count as zero (librosa's threshold).
-_ZERO_CROSSING_THRESHOLD = 1e-10
 # Floor of the amplitude when levels are compared (librosa.amplitude_to_db).
 _TRIM_AMIN = 1e-5
 # Samples (frames x frame length) transformed at a time: their spectra stay in a small core's cache.
@@ -39,11 +37,16 @@ _FFT_DTYPE = np.float32 if int(np.__version__.split(".")[0]) >= 2 else np.float6
 
 
 def zero_crossing_rate(
-    y: npt.ArrayLike, *, frame_length: int = 2048, hop_length: int = 512, center: bool = True
+    y: npt.ArrayLike,
+    *,
+    frame_length: int = 2048,
+    hop_length: int = 512,
+    center: bool = True,
+    threshold: float = 1e-10,
 ) -> npt.NDArray[np.float64]:
     """Fraction of sign changes in every frame.
 
-    Equals ``librosa.feature.zero_crossing_rate`` exactly.
+    Equals ``librosa.feature.zero_crossing_rate`` with the same arguments exactly.
 
     Args:
         y: samples, shape (n,), at least one.
@@ -51,6 +54,9 @@ def zero_crossing_rate(
         hop_length: samples from one frame to the next.
         center: frame t is centred at sample ``t * hop_length``; both ends are padded with the
             edge value.
+        threshold: samples no farther from zero count as zero. Well below a step of 16 bits
+            (3e-5) but above rounding errors (1e-7), it makes the rate of resampled digital
+            silence the same on every processor; librosa's own default does not.
 
     Returns:
         float64, shape (1, n_frames), from 0 to 1.
@@ -63,7 +69,7 @@ def zero_crossing_rate(
         0.984375
     """
     signal = _padded(y, frame_length, center, "edge")
-    negative = signal < -_ZERO_CROSSING_THRESHOLD
+    negative = signal < -threshold
     # crossings[i] counts the sign changes up to sample i, so a frame is one subtraction; the
     # change that leads into a frame's first sample is not the frame's own.
     crossings = np.zeros(signal.size, dtype=np.int32)

@@ -364,6 +364,7 @@ _ARGUMENTS: dict[str, dict[str, Callable[..., Any]]] = {
         "frame_length": _LENGTH,
         "hop_length": _LENGTH,
         "center": _Object.flag,
+        "threshold": _number(0.0, 1.0),
     },
     "rms": {
         "frame_length": _LENGTH,

@@ -15,6 +15,7 @@ packages from one run to the next.
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import shutil
@@ -135,9 +136,13 @@ class Root:
             (self.site_packages / "find_library.pth").write_text(FIND_LIBRARY)
 
     def installed_mb(self) -> float:
-        """What the wheels take, in MB."""
-        files = (path for path in self.site_packages.rglob("*") if path.is_file())
-        return sum(path.stat().st_size for path in files) / 1e6
+        """What the wheels take once pip has compiled them, in MB."""
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / "packages"
+            shutil.copytree(self.site_packages, copy)
+            # By this Python, whose bytecode is about as large as the device's.
+            compileall.compile_dir(copy, quiet=2)
+            return sum(path.stat().st_size for path in copy.rglob("*") if path.is_file()) / 1e6
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the device's Python with the arguments."""

@@ -33,13 +33,10 @@ TONES = (
 )
 NOISE_LEVEL = 1e-4  # -80 dB of full scale
 STREAMED = "tone_48k_long.wav"
-KEPT = Path(__file__).resolve().parents[1] / "data"
 
 
 def write_recordings(folder: Path) -> None:
-    """Write voice-like tones, noise, silence and synthetic speech; more of it with espeak-ng."""
-    for recording in KEPT.glob("*.wav"):
-        shutil.copy(recording, folder)
+    """Write voice-like tones, noise and silence, and synthetic speech where espeak-ng is."""
     for name, sample_rate, seconds, channels in TONES:
         tone = resample(reference_signal(16_000, seconds), 16_000, sample_rate)
         # The second channel is a fainter, later copy: their mean is neither.
@@ -49,14 +46,14 @@ def write_recordings(folder: Path) -> None:
     soundfile.write(folder / "noise.wav", noise, 16_000)
     soundfile.write(folder / "silence.wav", np.zeros(32_000), 16_000)
     if not shutil.which("espeak-ng"):
-        print("SKIPPED: most synthetic speech, for there is no espeak-ng")
+        print("SKIPPED: synthetic speech, for there is no espeak-ng")
         return
     for name, arguments in VOICES.items():
         command = ["espeak-ng", *arguments, "-w", str(folder / name), SENTENCE]
         subprocess.run(command, check=True)
         # As from a microphone. espeak-ng pauses in digital silence; resampled, that becomes
-        # rounding errors, and their signs, which the zero-crossing rate counts, differ between
-        # processors.
+        # rounding errors, and their signs differ between processors. A model whose zero-crossing
+        # rate has no threshold counts them, and its probabilities can differ by 1e-3.
         speech, sample_rate = soundfile.read(folder / name)
         noise = np.random.default_rng(0).normal(0, NOISE_LEVEL, len(speech))
         soundfile.write(folder / name, speech + noise, sample_rate)
