@@ -11,6 +11,7 @@ import importlib
 import importlib.metadata
 import io
 import json
+import re
 import tempfile
 import zipfile
 from collections import Counter
@@ -119,8 +120,14 @@ def load_in(*, scratch: Path, path: str, module: str) -> dict[str, Any]:
     """A job: run a model once in a runtime, on zeros."""
     jobs.stage(scratch, "running it", "it is not made for this runtime")
     interpreter_class = importlib.import_module(f"{module}.interpreter").Interpreter
-    interpreter = interpreter_class(model_path=path)
-    interpreter.allocate_tensors()
+    try:
+        interpreter = interpreter_class(model_path=path)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        missing = re.search(r"builtin opcode '(\w+)' version '(\d+)'", str(error))
+        if missing is None:
+            raise
+        raise ModelError(f"lacks {missing[1]} version {missing[2]}") from error
     for entry in interpreter.get_input_details():
         interpreter.set_tensor(entry["index"], np.zeros(entry["shape"], entry["dtype"]))
     interpreter.invoke()
