@@ -13,6 +13,9 @@ import pytest
 
 from ser_edge import Classifier, audio
 
+# Programs, not tests; they import peers that only their readers install.
+collect_ignore = ["bench", "pi"]
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
