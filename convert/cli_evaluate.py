@@ -68,10 +68,10 @@ def evaluate(
     as_json: bool,
     plot: Path | None,
 ) -> None:
-    """Measure a model that comes with the package, or a .tflite of ser-edge-convert.
+    """Measure a model on labelled clips, as it runs on a device.
 
-    The file runs as it does on a device. INDEX lists labelled clips: an index.csv or its folder.
-    [default: SER_CORPORA, ../shared/corpora]
+    It is one that comes with the package, or a .tflite of ser-edge-convert. INDEX lists
+    labelled clips: an index.csv or its folder. [default: SER_CORPORA, ../shared/corpora]
 
     UAR, accuracy, calibration error and confusion are of the model's decision on every clip (gate
     off, threshold 0), with 95 % intervals by bootstrap over speakers; what the speech gate passes

@@ -53,11 +53,11 @@ def index(
     seed: int,
     other_labels: bool,
 ) -> None:
-    """Make an index.csv for CORPUS, which lies in FOLDER as it was published.
+    """List a corpus's labelled clips in an index.csv.
 
-    Speaker and emotion are read from the names. What is wrong with a recording keeps it out and is
-    told on standard error: a name that fits no scheme, silence, unreadable files, the same sound
-    under two emotions. No speaker is in both splits.
+    FOLDER holds CORPUS as it was published. Speaker and emotion are read from the names. What is
+    wrong with a recording keeps it out and is told on standard error: a name that fits no scheme,
+    silence, unreadable files, the same sound under two emotions. No speaker is in both splits.
     """
     output = output or folder / "index.csv"
     if output.exists() and not force:
