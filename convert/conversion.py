@@ -19,7 +19,7 @@ from . import jobs, original
 from .backend import tensorflow
 from .original import Original
 from .quantize import check_operators, minimum_runtime
-from .weight_only import float_convolutions
+from .rewriting import rewrite
 
 QUANTIZATIONS = ("dynamic", "float16", "int8", "none")
 """How weights are stored: ``dynamic`` as int8, where recurrent and dense layers round their inputs
@@ -138,7 +138,7 @@ def to_tflite(
         except Exception as error:  # The converter raises bare Exception and its own kinds.
             raise ModelError(_explain(str(error))) from error
     check_operators(bytes(flatbuffer))
-    return float_convolutions(bytes(flatbuffer)) if quantization == "dynamic" else bytes(flatbuffer)
+    return rewrite(bytes(flatbuffer), quantization)
 
 
 def describe(extract: Frontend) -> str:

@@ -1,8 +1,11 @@
-"""Convolutions that compute in float, though their weights are stored as int8.
+"""Changes to a converted model, so that it computes what the original does.
 
-A dynamic-range convolution rounds its input to 256 steps over the range of the whole input. Where
-rows of features differ a thousandfold, as a zero-crossing rate and the first cepstral coefficient
-do, little is left of the small ones. Recurrent and dense layers round row by row and lose less.
+- A dynamic-range convolution rounds its input to 256 steps over the range of the whole input.
+  Where rows of features differ a thousandfold, as a zero-crossing rate and the first cepstral
+  coefficient do, little is left of the small ones. So convolutions compute in float, though their
+  weights are stored as int8. Recurrent and dense layers round row by row and lose less.
+- TensorFlow's converter clips the cell state of every LSTM that it fuses to +-10, which Keras does
+  not. So the clipping is switched off.
 """
 
 from __future__ import annotations
@@ -25,27 +28,35 @@ _RUNTIME_ENTRY = b"min_runtime_version"
 _RUNTIME_BYTES = 16
 
 
-def float_convolutions(flatbuffer: bytes) -> bytes:
-    """Rewrite a model so that its convolutions compute in float.
+def rewrite(flatbuffer: bytes, quantization: str) -> bytes:
+    """Rewrite a model as the quantization needs it.
 
-    Every int8 kernel of a convolution with float input gets a DEQUANTIZE before it, which the
-    interpreter runs once, when the model first runs.
+    Every int8 kernel of a ``dynamic`` model's convolutions gets a DEQUANTIZE before it, which the
+    interpreter runs once, when the model first runs. An ``int8`` model is calibrated as it stands.
 
     Args:
-        flatbuffer: a TensorFlow Lite model, quantized with dynamic range.
+        flatbuffer: a TensorFlow Lite model.
+        quantization: how it was converted: one of :data:`.conversion.QUANTIZATIONS`.
 
     Returns:
-        A model of the same size and the same interface; the same bytes where nothing is to do.
+        A model of about the same size and the same interface; the same bytes where nothing is to
+        do.
     """
+    if quantization == "int8":
+        return flatbuffer
     tensorflow()
     import flatbuffers
     from tensorflow.lite.python import schema_py_generated as schema
 
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(flatbuffer), 0))
-    changed = sum(_rewrite(schema, model, graph) for graph in model.subgraphs)
+    changed = sum(_unclip(graph) for graph in model.subgraphs)
+    if quantization == "dynamic":
+        convolutions = sum(_compute_in_float(schema, model, graph) for graph in model.subgraphs)
+        if convolutions:
+            _raise_minimum_runtime(model)
+        changed += convolutions
     if not changed:
         return flatbuffer
-    _raise_minimum_runtime(model)
 
     class Builder(flatbuffers.Builder):  # type: ignore[misc]
         """Python's code from the schema forgets the alignment of stored tensors."""
@@ -58,8 +69,18 @@ def float_convolutions(flatbuffer: bytes) -> bytes:
     return bytes(builder.Output())
 
 
-def _rewrite(schema: Any, model: Any, graph: Any) -> int:
-    """Rewrite the convolutions of one graph; how many there were."""
+def _unclip(graph: Any) -> int:
+    """Switch off the clipping of cell states; in how many layers it was on."""
+    changed = 0
+    for operator in graph.operators:
+        if getattr(operator.builtinOptions, "cellClip", 0.0) > 0.0:
+            operator.builtinOptions.cellClip = 0.0
+            changed += 1
+    return changed
+
+
+def _compute_in_float(schema: Any, model: Any, graph: Any) -> int:
+    """Let the convolutions of a graph compute in float; how many there were."""
     operator_codes = schema.BuiltinOperator
     convolutions = (operator_codes.CONV_2D, operator_codes.DEPTHWISE_CONV_2D)
     operators = []
