@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import io
 import os
 import re
@@ -247,20 +248,22 @@ def _interpreter(path: str, content: bytes, num_threads: int) -> tuple[Any, str]
 
 
 def find_runtime() -> tuple[Any, str]:
-    """The interpreter class and the package that it comes from: the successor where it is."""
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError:
-        pass
-    else:
-        return Interpreter, "ai-edge-litert"
-    try:
-        from tflite_runtime.interpreter import Interpreter
-    except ImportError as error:
-        if int(np.__version__.split(".")[0]) >= 2 and "numpy" in str(error):
-            raise DependencyError(_NUMPY_2.format(version=np.__version__)) from error
-        raise DependencyError(_NO_RUNTIME) from error
-    return Interpreter, "tflite-runtime"
+    """The interpreter class and the package that it comes from: the successor where it is.
+
+    Raises:
+        DependencyError: neither package is installed, or none that is can be loaded.
+    """
+    broken = []
+    for runtime in ("ai-edge-litert", "tflite-runtime"):
+        package = runtime.replace("-", "_")
+        try:
+            return importlib.import_module(f"{package}.interpreter").Interpreter, runtime
+        except ImportError as error:
+            if not (isinstance(error, ModuleNotFoundError) and str(error.name).startswith(package)):
+                broken.append(f"{runtime} is installed but cannot be loaded: {error}")
+    if broken and int(np.__version__.split(".")[0]) >= 2 and "numpy" in broken[-1]:
+        raise DependencyError(_NUMPY_2.format(version=np.__version__))
+    raise DependencyError("; ".join(broken) or _NO_RUNTIME)
 
 
 def _reason(message: str, runtime: str) -> str:

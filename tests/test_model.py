@@ -380,6 +380,16 @@ def test_a_runtime_built_for_numpy_1_that_does_not_import(monkeypatch: pytest.Mo
         Model.load(bundled_path())
 
 
+def test_a_runtime_that_does_not_load_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    class LacksLibrary(types.ModuleType):
+        def __getattr__(self, name: str) -> Any:
+            raise ImportError("libstdc++.so.6: cannot open shared object file")
+
+    install(monkeypatch, tflite_runtime=LacksLibrary("tflite_runtime.interpreter"))
+    with pytest.raises(DependencyError, match=r"tflite-runtime is installed but .*libstdc\+\+"):
+        Model.load(bundled_path())
+
+
 def test_the_successor_is_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, ai_edge_litert=LacksOperator, tflite_runtime=BuiltForNumpy1)
     with pytest.raises(ModelError, match="the installed ai-edge-litert lacks"):
