@@ -147,6 +147,8 @@ def _perform(scratch: Path) -> dict[str, Any]:
     except SerEdgeError as error:
         return {"error": "refused", "text": str(error)}
     except Exception as error:
+        if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's MemoryError
+            return {"error": "memory"}
         text = " ".join(str(error).split())[:300]
         return {"error": "failed", "text": f"{type(error).__name__}: {text}"}
 
