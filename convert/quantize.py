@@ -64,4 +64,3 @@ def _parse(flatbuffer: bytes) -> tuple[Any, Any]:
     if flatbuffer[4:8] != b"TFL3":
         raise ModelError("not a TensorFlow Lite model")
     return schema, schema.Model.GetRootAsModel(flatbuffer, 0)
-

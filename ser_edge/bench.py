@@ -176,21 +176,30 @@ def _time(function: Callable[[], object], runs: int) -> Timing:
     )
 
 
+# A process counts the memory of the one that started it as its own peak, so a small one does that.
+_LAUNCHER = """
+import os, sys, time
+discard = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+start = time.perf_counter()
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=discard)
+_, status, usage = os.wait4(child, 0)
+print(time.perf_counter() - start, usage.ru_maxrss)
+sys.exit(status != 0)
+"""
+
+
 def _cold_start(model: str, path: str) -> tuple[float, float]:
     """Seconds and peak MB of a process that classifies a recording."""
     command = [sys.executable, "-m", "ser_edge", "classify", "--model", model, path]
-    start = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as messages:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=messages)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - start
-        process.returncode = status  # for Popen did not wait itself
-        if status:
-            messages.seek(0)
-            reason = messages.read().strip().split("\n")[-1]
-            raise SerEdgeError(reason.removeprefix("ser-edge: ").removeprefix("Error: "))
+    launched = subprocess.run(
+        [sys.executable, "-S", "-c", _LAUNCHER, *command], capture_output=True, text=True
+    )
+    if launched.returncode:
+        reason = launched.stderr.strip().split("\n")[-1]
+        raise SerEdgeError(reason.removeprefix("ser-edge: ").removeprefix("Error: "))
+    seconds, peak = map(float, launched.stdout.split())
     # Linux counts in kB, macOS in bytes.
-    return seconds, usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+    return seconds, peak / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 def _write_wav(path: str, sample_rate: int, seconds: float) -> None:

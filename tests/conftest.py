@@ -14,7 +14,7 @@ import pytest
 from ser_edge import Classifier, audio
 
 # Programs, not tests; they import peers that only their readers install.
-collect_ignore = ["bench", "pi"]
+collect_ignore = ["bench", "convert/data", "pi"]
 
 ROOT = Path(__file__).resolve().parent.parent
 
