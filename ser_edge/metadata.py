@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ser_edge import features
 from ser_edge.errors import ModelError
@@ -33,8 +32,8 @@ _MAX_FRAME_LENGTH = 8192
 _MAX_MELS = 256
 
 
-@dataclass(frozen=True)
-class Trim:
+# Named tuples here, for dataclasses take several milliseconds of a cold start to define.
+class Trim(NamedTuple):
     """How leading and trailing silence is found: the arguments of `features.trim`."""
 
     top_db: float  # dB below the loudest frame from which a frame is silent
@@ -42,24 +41,21 @@ class Trim:
     hop_length: int  # samples
 
 
-@dataclass(frozen=True)
-class Feature:
+class Feature(NamedTuple):
     """One feature: a function of `ser_edge.features` and every argument of it."""
 
     name: str
     arguments: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Normalization:
+class Normalization(NamedTuple):
     """(x - mean) / std, a pair for every row of the feature matrix."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class FrontendSpec:
+class FrontendSpec(NamedTuple):
     """The recipe from a recording's samples to the model's input."""
 
     sample_rate: int  # Hz
@@ -95,13 +91,13 @@ class FrontendSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object that `parse` reads."""
-        data = asdict(self)
-        data["features"] = [{"name": f.name, **f.arguments} for f in self.features]
-        return data
+        return {
+            **_plain(self),
+            "features": [{"name": f.name, **f.arguments} for f in self.features],
+        }
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(NamedTuple):
     """When an answer is given, and how sure it must be."""
 
     window_hop_seconds: float  # from one window of a long recording to the next
@@ -129,16 +125,14 @@ class Decision:
         return decision
 
 
-@dataclass(frozen=True)
-class Flatbuffer:
+class Flatbuffer(NamedTuple):
     """The model proper: the first bytes of the file."""
 
     bytes: int
     sha256: str
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(NamedTuple):
     """A generated signal and the probabilities that it must get on every device."""
 
     signal: str
@@ -146,8 +140,7 @@ class Reference:
     scores: tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class Metadata:
+class Metadata(NamedTuple):
     """All that a model file says of itself."""
 
     name: str
@@ -199,9 +192,17 @@ class Metadata:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object that `parse` reads."""
-        data = {"format": FORMAT, **asdict(self), "frontend": self.frontend.to_dict()}
+        data = {"format": FORMAT, **_plain(self), "frontend": self.frontend.to_dict()}
         details = data.pop("details")
         return {**data, **details}
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    """A named tuple as a dict, with the named tuples in it."""
+    return {
+        key: _plain(value) if hasattr(value, "_asdict") else value
+        for key, value in record._asdict().items()
+    }
 
 
 class _Object:
