@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from ser_edge.errors import ModelError, SerEdgeError
 
 from . import architectures, presets
 from .backend import tensorflow
+from .progress import progress
 
 
 @click.command()
@@ -102,7 +102,7 @@ def train(
     clips = corpus.read_index(index)
     spec = presets.frontend(preset) if frontend_file is None else _read_frontend(frontend_file)
     _compute_in_one_order()
-    from . import bundle, conversion, dataset, original, quantize, training
+    from . import bundle, conversion, dataset, original, tflite, training
 
     cache = cache or dataset.default_cache()
     recipe = training.Recipe(architecture=architecture, epochs=epochs, seed=seed)
@@ -113,7 +113,7 @@ def train(
         seed=seed,
         cache=cache,
         jobs=jobs,
-        progress=_progress("features"),
+        progress=progress("features"),
     )
     feature_axis = 0 if spec["layout"] == "features_frames" else 1
     spec["normalization"] = data.normalization(feature_axis=feature_axis)
@@ -138,8 +138,8 @@ def train(
             "labels": list(corpus.LABELS),
             "frontend": spec,
             "quantization": "dynamic",
-            "minimum_runtime": quantize.minimum_runtime(flatbuffer),
-            "converter": quantize.versions(),
+            "minimum_runtime": tflite.minimum_runtime(flatbuffer),
+            "converter": tflite.versions(),
             "training": {
                 "corpora": bundle.describe_training(clips),
                 "parameters": model.count_params(),
@@ -150,7 +150,7 @@ def train(
         },
         clips,
         output,
-        progress=_progress("dev clips"),
+        progress=progress("dev clips"),
     )
     click.echo(json.dumps(metadata.details["accuracy"], indent=1), err=True)
 
@@ -173,13 +173,3 @@ def _read_frontend(path: Path) -> dict[str, Any]:
         raise SerEdgeError(f"{path}: {error}") from error
     except ValueError as error:
         raise SerEdgeError(f"{path} is not JSON: {error}") from error
-
-
-def _progress(what: str) -> Callable[[int, int], None]:
-    """A callback that keeps one line on stderr up to date."""
-
-    def show(done: int, total: int) -> None:
-        if done == total or done % 50 == 0:
-            click.echo(f"\r{what}: {done} of {total}", nl=done == total, err=True)
-
-    return show

@@ -18,8 +18,8 @@ from ser_edge.reference import reference_signal
 from . import jobs, original
 from .backend import tensorflow
 from .original import Original
-from .quantize import check_operators, minimum_runtime
 from .rewriting import rewrite
+from .tflite import check_operators, minimum_runtime
 
 QUANTIZATIONS = ("dynamic", "float16", "int8", "none")
 """How weights are stored: ``dynamic`` as int8, where recurrent and dense layers round their inputs

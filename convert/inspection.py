@@ -26,7 +26,7 @@ from ser_edge.model import METADATA_FILE
 
 from . import jobs
 from .backend import tensorflow
-from .quantize import minimum_runtime
+from .tflite import minimum_runtime
 
 RUNTIMES = {"tflite-runtime": "tflite_runtime", "ai-edge-litert": "ai_edge_litert"}
 """Packages and the modules that hold their interpreter."""

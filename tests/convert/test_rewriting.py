@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_edge.convert import conversion, original, quantize, rewriting
+from ser_edge.convert import conversion, original, rewriting, tflite
 from ser_edge.model import find_runtime
 
 tf = pytest.importorskip("tensorflow")
@@ -39,7 +39,7 @@ def test_cell_states_are_not_clipped(quantization: str) -> None:
     steps = np.repeat([[1.0], [-1.0]], 15, axis=0).astype(np.float32)
     assert model(steps[None]).numpy()[0] == pytest.approx(0.0, abs=1e-5)
     flatbuffer = conversion.to_tflite(original.from_keras(model, "Keras"), (30, 1), quantization)
-    assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in quantize.operators(flatbuffer)
+    assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in tflite.operators(flatbuffer)
     assert answer(flatbuffer, steps) == pytest.approx(0.0, abs=1e-5)
 
 
@@ -52,7 +52,7 @@ def test_small_features_survive_beside_large_ones() -> None:
     matrix = rng.standard_normal((2, 32)).astype(np.float32) * np.array([[1e4], [1.0]], np.float32)
     expected = model(matrix[None]).numpy()[0, 64:]
     flatbuffer = conversion.to_tflite(original.from_keras(model, "Keras"), (2, 32), "dynamic")
-    assert quantize.minimum_runtime(flatbuffer) == "2.7.0"
+    assert tflite.minimum_runtime(flatbuffer) == "2.7.0"
     found = answer(flatbuffer, matrix)[64:]
     # What is left is the rounding of the weights, to one part in 254 of the largest.
     assert np.abs(found - expected).max() < 0.03 * np.abs(expected).max()

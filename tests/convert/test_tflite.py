@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ser_edge.convert import architectures, conversion, original, quantize
+from ser_edge.convert import architectures, conversion, original, tflite
 from ser_edge.errors import ModelError
 
 tf = pytest.importorskip("tensorflow")
@@ -42,7 +42,7 @@ def test_answers_as_the_keras_model(flatbuffer: tuple[str, bytes], compact: tf.k
 
 
 def test_lstms_are_fused(flatbuffer: tuple[str, bytes]) -> None:
-    names = quantize.operators(flatbuffer[1])
+    names = tflite.operators(flatbuffer[1])
     assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in names
     assert "WHILE" not in names
 
@@ -58,4 +58,4 @@ def test_operators_that_are_not_built_in_are_refused() -> None:
 @pytest.mark.parametrize("content", [b"", b"\x00" * 8, b"no model at all, just a sentence"])
 def test_operators_of_no_model(content: bytes) -> None:
     with pytest.raises(ModelError, match="not a TensorFlow Lite model"):
-        quantize.operators(content)
+        tflite.operators(content)
