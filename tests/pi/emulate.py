@@ -7,9 +7,9 @@ apt resolves and verifies them), the wheels that its pip would choose are added,
 `ser-edge doctor`, `ser-edge classify`, the reference signal and a stream in it. Everything must
 give this machine's labels, and its probabilities within 1e-3.
 
-Needs root (for chroot), a Debian host (for apt) and the network. Where that is missing, it says
-SKIPPED and leaves with status 77. SER_EDGE_DEB_CACHE names a folder that keeps downloaded Debian
-packages from one run to the next.
+Needs root (for chroot), a Debian or Ubuntu host (for apt) and the network. Where that is missing,
+it says SKIPPED and leaves with status 77. SER_EDGE_DEB_CACHE names a folder that keeps downloaded
+Debian packages from one run to the next.
 """
 
 from __future__ import annotations
@@ -278,6 +278,8 @@ def _reason_to_skip() -> str | None:
     wanted = {device.emulator: "qemu-user-static" for device in DEVICES}
     wanted["espeak-ng"] = "espeak-ng"
     missing = {package for program, package in wanted.items() if not shutil.which(program)}
+    if not os.path.exists(KEYRING):  # as on Ubuntu
+        missing.add("debian-archive-keyring")
     if missing:
         install = ["apt-get", "install", "-qq", "--yes", "--no-install-recommends", *missing]
         lock = ["-o", "DPkg::Lock::Timeout=300"]
