@@ -89,7 +89,10 @@ def evaluate(
     if plot is not None:
         from .evaluation_plot import Picture
 
-        picture = Picture(plot)
+        try:
+            picture = Picture(plot)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--plot") from error
     loaded = Model.load(_model_path(model))
     cards = _measure(loaded, clips, wanted, seed)
     labels = loaded.metadata.labels

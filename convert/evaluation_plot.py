@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ser_edge.errors import DependencyError, SerEdgeError
+from ser_edge.plot import open_figure, save_figure
 
 from .scorecard import ALL, Scorecard
 
@@ -20,7 +18,6 @@ _MAP = "cividis"
 _BLUE, _ORANGE = "#0072B2", "#D55E00"
 
 _PANEL_INCHES = 4.0
-_DOTS_PER_INCH = 120
 
 
 class Picture:
@@ -31,21 +28,12 @@ class Picture:
 
     Raises:
         DependencyError: matplotlib is missing.
-        SerEdgeError: the format is unknown.
+        ValueError: the format is unknown.
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise DependencyError(
-                f"a plot needs matplotlib: pip install 'ser-edge[plot]' ({error})"
-            ) from error
-        self._path = path
-        self._figure: Any = Figure(layout="constrained")
-        known = self._figure.canvas.get_supported_filetypes()
-        if path.suffix[1:].lower() not in known:
-            raise SerEdgeError(f"{path}: the name must end in one of .{', .'.join(sorted(known))}")
+        self._path = str(path)
+        self._figure = open_figure(self._path)
 
     def write(self, title: str, labels: Sequence[str], cards: Mapping[str, Scorecard]) -> None:
         """One confusion matrix a corpus, and the reliability diagram of all clips.
@@ -60,11 +48,7 @@ class Picture:
         for name, panel in zip(corpora, panels):
             _draw_confusion(panel, name, labels, cards[name])
         _draw_reliability(panels[-1], cards.get(ALL, cards[corpora[0]]))
-        parent = self._path.parent
-        with tempfile.TemporaryDirectory(prefix=f".{self._path.name}.", dir=parent) as folder:
-            draft = Path(folder) / self._path.name
-            self._figure.savefig(draft, dpi=_DOTS_PER_INCH)
-            os.replace(draft, self._path)
+        save_figure(self._figure, self._path)
 
 
 def _draw_confusion(panel: Any, name: str, labels: Sequence[str], card: Scorecard) -> None:

@@ -34,6 +34,39 @@ _INCHES = (12.0, 6.0)
 _DOTS_PER_INCH = 120
 
 
+def open_figure(path: str) -> Any:
+    """An empty matplotlib figure that `save_figure` can write there.
+
+    Raises:
+        DependencyError: matplotlib is missing.
+        ValueError: the format that the path's extension tells is unknown.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise DependencyError(
+            f"a plot needs matplotlib: pip install 'ser-edge[plot]' ({error})"
+        ) from error
+    figure = Figure(layout="constrained")
+    known = figure.canvas.get_supported_filetypes()
+    if os.path.splitext(path)[1][1:].lower() not in known:
+        raise ValueError(f"{path}: the name must end in one of .{', .'.join(sorted(known))}")
+    return figure
+
+
+def save_figure(figure: Any, path: str) -> None:
+    """Write the picture, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    folder, name = os.path.split(path)
+    with tempfile.TemporaryDirectory(prefix=".ser-edge-", dir=folder or ".") as unfinished:
+        draft = os.path.join(unfinished, name)
+        figure.savefig(draft, dpi=_DOTS_PER_INCH)
+        os.replace(draft, path)
+
+
 class Timeline:
     """A picture in the making.
 
@@ -41,23 +74,13 @@ class Timeline:
         path: the file to write; its extension, such as .png, .svg or .pdf, tells the format.
 
     Raises:
-        DependencyError: matplotlib is missing.
-        ValueError: the format is unknown.
+        DependencyError, ValueError: as `open_figure` does.
     """
 
     def __init__(self, path: str) -> None:
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise DependencyError(
-                f"a plot needs matplotlib: pip install 'ser-edge[plot]' ({error})"
-            ) from None
         self._path = path
-        self._figure: Any = Figure(figsize=_INCHES, layout="constrained")
-        self._format = os.path.splitext(path)[1].lstrip(".").lower()
-        known = self._figure.canvas.get_supported_filetypes()
-        if self._format not in known:
-            raise ValueError(f"{path}: the name must end in one of .{', .'.join(sorted(known))}")
+        self._figure = open_figure(path)
+        self._figure.set_size_inches(_INCHES)
 
     def follow(
         self,
@@ -82,7 +105,7 @@ class Timeline:
                 yield result
             step = waveform.step / audio.sample_rate
             self._draw(audio.name, waveform.envelope(), step, results, classifier.labels)
-        self._save()
+        save_figure(self._figure, self._path)
 
     def _draw(
         self,
@@ -115,18 +138,6 @@ class Timeline:
         below.xaxis.set_major_formatter(lambda seconds, _: _clock(seconds))
         below.grid(alpha=0.3)
         below.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-
-    def _save(self) -> None:
-        folder = os.path.dirname(self._path) or "."
-        descriptor, unfinished = tempfile.mkstemp(dir=folder, prefix=".ser-edge-")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                self._figure.savefig(file, format=self._format, dpi=_DOTS_PER_INCH)
-            os.chmod(unfinished, 0o666 & ~_umask())
-            os.replace(unfinished, self._path)
-        except BaseException:
-            os.unlink(unfinished)
-            raise
 
 
 class Waveform:
@@ -168,9 +179,3 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

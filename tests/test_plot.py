@@ -92,16 +92,17 @@ def test_a_failure_leaves_no_file(tmp_path, classifier, recording, monkeypatch, 
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "message"),
     [
-        ["classify", "a.wav", "--plot", "x.png"],
-        ["classify", "--windows", "a.wav", "b.wav", "--plot", "x.png"],
-        ["classify", "--windows", ".", "--plot", "x.png"],
-        ["classify", "--windows", "a.wav", "--plot", "x.txt"],
+        (["a.wav", "--plot", "x.png"], "--plot needs --windows and a single recording"),
+        (["--windows", "a.wav", "b.wav", "--plot", "x.png"], "a single recording"),
+        (["--windows", ".", "--plot", "x.png"], "a single recording"),
+        (["--windows", "a.wav", "--plot", "x.txt"], "--plot: x.txt: the name must end in one of ."),
     ],
 )
-def test_usage(arguments, monkeypatch):
-    assert run(monkeypatch, *arguments) == 2
+def test_usage(arguments, message, monkeypatch, capsys):
+    assert run(monkeypatch, "classify", *arguments) == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_without_matplotlib(monkeypatch):

@@ -229,7 +229,7 @@ def test_plot(run: Run, toy_clips: list[Clip], tmp_path: Path) -> None:
         (["gone.tflite"], 1, "gone.tflite"),
         (["default", "--condition", "windy"], 2, "'windy'"),
         (["default", "--plot", "x.png", "--condition", "all"], 2, "--plot draws one condition"),
-        (["default", "--plot", "x.text"], 1, "the name must end in"),
+        (["default", "--plot", "x.text"], 2, "--plot: x.text: the name must end in"),
     ],
 )
 def test_failure_is_one_sentence(
