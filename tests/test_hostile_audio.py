@@ -1,21 +1,21 @@
 """Two thousand damaged audio files: each ends in samples or AudioError, soon and in little memory.
 
-This file is also the child process that reads them, so that a crash of libsndfile is a failure
-that names the file.
+This file is also the child process that reads them.
 """
 
 from __future__ import annotations
 
 import io
-import json
-import signal
 import struct
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+
+from ser_edge.audio import open_audio
+from ser_edge.errors import AudioError
+from tests.hostile import LIES, attempt_all, tally_of_child
 
 N_MUTANTS = 2_000
 MAX_SECONDS_EACH = 10  # a hang, not a time measured: reading one takes some 10 ms
@@ -30,24 +30,20 @@ FORMATS = (
     ("MP3", "MPEG_LAYER_III"),
     ("AIFF", "PCM_24"),
 )
-# What headers lie with: zero, one, and the edges of signed and unsigned 16 and 32 bit numbers.
-LIES = (0, 1, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
 
 def originals() -> list[bytes]:
     """One second and a half of a gliding harmonic tone with noise, in each format, in stereo."""
-    import soundfile
-
     rate = 16_000
     t = np.arange(rate * 3 // 2) / rate
     phase = 2 * np.pi * (120 * t + 40 * t**2)
     tone = sum(np.sin(k * phase) / k for k in range(1, 6))
     noise = np.random.default_rng(0).standard_normal((len(t), 2))
-    signal_ = 0.1 * tone[:, np.newaxis] + 0.01 * noise
+    signal = 0.1 * tone[:, np.newaxis] + 0.01 * noise
     files = []
     for container, subtype in FORMATS:
         file = io.BytesIO()
-        soundfile.write(file, signal_, rate, format=container, subtype=subtype)
+        soundfile.write(file, signal, rate, format=container, subtype=subtype)
         files.append(file.getvalue())
     return files
 
@@ -79,49 +75,32 @@ def mutant(index: int, files: list[bytes]) -> tuple[str, bytes]:
     return f"{'/'.join(FORMATS[which])}, {kind}, number {index}", bytes(data)
 
 
-def peak_memory_mb() -> int:
-    """The largest resident size of this process (ru_maxrss would include pytest's, its parent)."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) // 1024
-
-
 def read_all() -> None:
-    """Read every mutant; print its number before and, at the end, the tally as JSON."""
-    from ser_edge.audio import open_audio
-    from ser_edge.errors import AudioError
-
+    """Read every mutant."""
     files = originals()
-    tally = {"read": 0, "refused": 0}
-    for index in range(N_MUTANTS):
-        print(index, flush=True)
+
+    def read(index: int) -> str:
         _, data = mutant(index, files)
-        signal.alarm(MAX_SECONDS_EACH)  # unhandled: ends the process even inside libsndfile
         try:
             with open_audio(data) as audio:
                 for block in audio:
                     assert block.dtype == np.float32
                     assert block.ndim == 1
                     assert np.isfinite(block).all()
-            tally["read"] += 1
         except AudioError as error:
             if "\n" in str(error):
                 raise
-            tally["refused"] += 1
-    tally["peak_mb"] = peak_memory_mb()
-    print(json.dumps(tally))
+            return "refused"
+        return "read"
+
+    attempt_all(N_MUTANTS, MAX_SECONDS_EACH, read)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_damaged_files_end_in_samples_or_audio_error() -> None:
-    child = subprocess.run(
-        [sys.executable, __file__], capture_output=True, text=True, errors="replace", check=False
+    tally = tally_of_child(
+        "tests.test_hostile_audio", N_MUTANTS, lambda index: mutant(index, originals())[0]
     )
-    *numbers, last = child.stdout.splitlines()
-    if child.returncode:
-        what, _ = mutant(int(last), originals())
-        raise AssertionError(f"exit status {child.returncode} at {what}: {child.stderr[-2000:]}")
-    assert numbers == [str(index) for index in range(N_MUTANTS)], "a decoder wrote to stdout"
-    tally = json.loads(last)
     assert tally["read"] > N_MUTANTS // 4
     assert tally["refused"] > N_MUTANTS // 20
     assert 0 < tally["peak_mb"] < MAX_PEAK_MB

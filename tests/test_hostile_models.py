@@ -1,17 +1,14 @@
 """Five hundred damaged model files: each ends in a Result or a SerEdgeError, in little memory.
 
-This file is also the child process that loads them, so that a crash of the interpreter is a
-failure that names the file. What is damaged is the file: a flatbuffer made with malice, with a
-checksum that fits it, is out of scope.
+This file is also the child process that loads them. What is damaged is the file: a flatbuffer made
+with malice, with a checksum that fits it, is out of scope.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-import signal
 import struct
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -21,13 +18,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from ser_edge import Classifier, Result, SerEdgeError
+from ser_edge.classifier import bundled_path
+from ser_edge.reference import reference_signal
+from tests.hostile import LIES, attempt_all, tally_of_child
+from tests.models import bundled, pack
+
 N_MUTANTS = 500
 MAX_SECONDS_EACH = 20  # a hang, not a time measured: most take some 10 ms
 MAX_PEAK_MB = 200  # resident, Python, numpy and the runtime included
 KINDS = ("cut", "flip", "flip in metadata", "lie", "lie in zip", "hole", "edit", "edits")
-# What headers lie with: zero, one, and the edges of signed and unsigned 16 and 32 bit numbers.
-LIES = (0, 1, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 # What metadata lie with: edges of the types, of the ranges and of what JSON can say.
 VALUES = (
     None, True, False, -1, 0, 1, 2, 3, 99, 256, 8192, 48_000, 192_000, 2**31, 10**400, -0.5, 1e-30,
@@ -38,8 +38,6 @@ VALUES = (
 
 def mutant(index: int, original: bytes, flatbuffer: bytes, metadata: Any) -> tuple[str, bytes]:
     """The damaged file of this number and the damage in words."""
-    from tests.models import pack
-
     rng = np.random.default_rng(index)
     kind = KINDS[index % len(KINDS)]
     data = bytearray(original)
@@ -89,57 +87,38 @@ def entries(metadata: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def load_all() -> None:
-    """Load every mutant and hear a tone with it; print its number before, at the end the tally."""
-    sys.path.insert(0, str(ROOT))
-    from ser_edge import Classifier, Result, SerEdgeError
-    from ser_edge.classifier import bundled_path
-    from ser_edge.reference import reference_signal
-    from tests.models import bundled
-    from tests.test_hostile_audio import peak_memory_mb
-
+    """Load every mutant and hear a tone with it."""
     original = Path(bundled_path()).read_bytes()
     flatbuffer, metadata = bundled()
-    signal_ = reference_signal(16_000, 2.0)
-    tally = {"heard": 0, "refused": 0}
+    signal = reference_signal(16_000, 2.0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
-        for index in range(N_MUTANTS):
-            print(index, flush=True)
+
+        def hear(index: int) -> str:
             path.write_bytes(mutant(index, original, flatbuffer, metadata)[1])
-            signal.alarm(MAX_SECONDS_EACH)  # unhandled: ends the process even inside the runtime
             try:
-                result = Classifier.from_file(path).classify_samples(signal_, 16_000)
+                result = Classifier.from_file(path).classify_samples(signal, 16_000)
                 assert isinstance(result, Result)
                 if result.scores is not None:
                     assert abs(sum(result.scores.values()) - 1) < 1e-6
                 json.dumps(result.to_dict(), allow_nan=False)
-                tally["heard"] += 1
             except SerEdgeError as error:
                 if not str(error).isprintable():
                     raise
-                tally["refused"] += 1
-    tally["peak_mb"] = peak_memory_mb()
-    print(json.dumps(tally))
+                return "refused"
+            return "heard"
+
+        attempt_all(N_MUTANTS, MAX_SECONDS_EACH, hear)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_damaged_models_end_in_a_result_or_an_error() -> None:
-    child = subprocess.run(
-        [sys.executable, "-W", "error", __file__],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
+    original = Path(bundled_path()).read_bytes()
+    tally = tally_of_child(
+        "tests.test_hostile_models",
+        N_MUTANTS,
+        lambda index: mutant(index, original, *bundled())[0],
     )
-    *numbers, last = child.stdout.splitlines()
-    if child.returncode:
-        from ser_edge.classifier import bundled_path
-        from tests.models import bundled
-
-        what, _ = mutant(int(last), Path(bundled_path()).read_bytes(), *bundled())
-        raise AssertionError(f"exit status {child.returncode} at {what}: {child.stderr[-2000:]}")
-    assert numbers == [str(index) for index in range(N_MUTANTS)], "the runtime wrote to stdout"
-    tally = json.loads(last)
     assert tally["heard"] > N_MUTANTS // 50
     assert tally["refused"] > N_MUTANTS // 2
     assert 0 < tally["peak_mb"] < MAX_PEAK_MB
