@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from ser_edge.classifier import bundled_path
+from ser_edge.cli import model_path
 from ser_edge.errors import SerEdgeError
 from ser_edge.gate import SYLLABLES
 from ser_edge.model import Model
@@ -93,7 +93,7 @@ def evaluate(
             picture = Picture(plot)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--plot") from error
-    loaded = Model.load(_model_path(model))
+    loaded = Model.load(model_path(model, "NAME-OR-FILE"))
     cards = _measure(loaded, clips, wanted, seed)
     labels = loaded.metadata.labels
     if picture is not None:
@@ -131,17 +131,6 @@ def evaluate(
             click.echo(_confusion(name, labels, card))
     else:
         click.echo(_by_condition(cards))
-
-
-def _model_path(model: str) -> str:
-    try:
-        return bundled_path(model)
-    except ValueError as error:
-        if not os.path.exists(model) and os.sep not in model and not model.endswith(".tflite"):
-            raise click.BadParameter(
-                f"{error}; nor is it a file", param_hint="NAME-OR-FILE"
-            ) from error
-        return model
 
 
 def _measure(

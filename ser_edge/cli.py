@@ -256,19 +256,27 @@ def complain(message: str) -> None:
     click.echo(f"ser-edge: {message}", err=True)
 
 
+def model_path(model: str, param_hint: str = "--model") -> str:
+    """The file of a bundled model by its name, or else the path itself."""
+    from ser_edge.classifier import bundled_path
+
+    try:
+        return bundled_path(model)
+    except ValueError as error:
+        if not os.path.exists(model) and os.sep not in model and not model.endswith(".tflite"):
+            raise click.BadParameter(f"{error}; nor is it a file", param_hint=param_hint) from error
+        return model
+
+
 def load_classifier(
     model: str, *, threshold: float | None = None, num_threads: int = 1, gate: str = GATES[0]
 ) -> Classifier:
     """A bundled model by its name, or a model file by its path."""
-    from ser_edge.classifier import Classifier, bundled_path
+    from ser_edge.classifier import Classifier
 
-    try:
-        path = bundled_path(model)
-    except ValueError as error:
-        if not os.path.exists(model) and os.sep not in model and not model.endswith(".tflite"):
-            raise click.BadParameter(f"{error}; nor is it a file", param_hint="--model") from error
-        path = model
-    classifier = Classifier.from_file(path, num_threads=num_threads, threshold=threshold, gate=gate)
+    classifier = Classifier.from_file(
+        model_path(model), num_threads=num_threads, threshold=threshold, gate=gate
+    )
     _log("loaded %r", classifier.model)
     return classifier
 

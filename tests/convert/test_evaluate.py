@@ -225,7 +225,7 @@ def test_plot(run: Run, toy_clips: list[Clip], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["best"], 2, "there is no bundled model 'best'"),
+        (["best"], 2, "NAME-OR-FILE: there is no bundled model 'best'"),
         (["gone.tflite"], 1, "gone.tflite"),
         (["default", "--condition", "windy"], 2, "'windy'"),
         (["default", "--plot", "x.png", "--condition", "all"], 2, "--plot draws one condition"),
