@@ -12,6 +12,12 @@ from ser_edge.errors import SerEdgeError
 
 from .backend import tensorflow
 
+SUMMARY = "summary"
+"""Name of the layer that sums up a clip, shape (256,)."""
+
+STATES = "states"
+"""Name of the layer that tells what is heard in every 80 ms, shape (n_steps, 128)."""
+
 
 def build(name: str, input_shape: tuple[int, int], n_labels: int) -> Any:
     """Build an untrained network.
@@ -52,7 +58,7 @@ def _compact(layers: Any, x: Any) -> Any:
         x = layers.ReLU()(x)
         x = layers.MaxPooling1D(2, padding="same")(x)
         x = layers.Dropout(0.15)(x)
-    x = layers.Add()([x, layers.LSTM(128, return_sequences=True)(x)])
+    x = layers.Add(name=STATES)([x, layers.LSTM(128, return_sequences=True)(x)])
     x = layers.Dropout(0.2)(x)
     x = layers.LSTM(128, return_sequences=True)(x)
     x = layers.Dropout(0.2)(x)
@@ -60,6 +66,40 @@ def _compact(layers: Any, x: Any) -> Any:
     x = layers.Dropout(0.3)(x)
     x = layers.Dense(64, activation="relu")(x)
     return layers.Dropout(0.2)(x)
+
+
+def _deep(layers: Any, x: Any) -> Any:
+    """Residual convolutions over time that hear the whole clip, two LSTMs, attentive pooling."""
+
+    def convolve(x: Any, filters: int, kernel: int) -> Any:
+        x = layers.Conv1D(filters, kernel, padding="same", use_bias=False)(x)
+        return layers.BatchNormalization()(x)
+
+    def excite(x: Any) -> Any:
+        """Scale the channels by what the whole clip holds of them (Hu et al. 2018)."""
+        filters = x.shape[-1]
+        whole = layers.GlobalAveragePooling1D(keepdims=True)(x)
+        whole = layers.Dense(filters // 8, activation="relu")(whole)
+        return layers.Multiply()([x, layers.Dense(filters, activation="sigmoid")(whole)])
+
+    x = layers.ReLU()(convolve(x, 96, 5))
+    x = layers.MaxPooling1D(2, padding="same")(x)
+    x = layers.ReLU()(convolve(x, 128, 5))
+    x = layers.ReLU()(layers.Add()([x, excite(convolve(x, 128, 3))]))
+    x = layers.MaxPooling1D(2, padding="same")(x)
+    x = layers.Dropout(0.1)(x)
+    for _ in range(2):
+        x = layers.ReLU()(layers.Add()([x, excite(convolve(x, 128, 3))]))
+    x = layers.MaxPooling1D(2, padding="same")(x)
+    x = layers.Dropout(0.1)(x)
+    x = layers.Add(name=STATES)([x, layers.LSTM(128, return_sequences=True)(x)])
+    x = layers.Dropout(0.1)(x)
+    x = layers.LSTM(128, return_sequences=True)(x)
+    x = layers.Dropout(0.1)(x)
+    x = _attentive_statistics(layers, x)
+    x = layers.Dropout(0.2)(x)
+    x = layers.Dense(64, activation="relu")(x)
+    return layers.Dropout(0.1)(x)
 
 
 def _attentive_statistics(layers: Any, x: Any) -> Any:
@@ -71,7 +111,8 @@ def _attentive_statistics(layers: Any, x: Any) -> Any:
     mean = tf.reduce_sum(weights * x, axis=1)
     variance = tf.reduce_sum(weights * tf.square(x), axis=1) - tf.square(mean)
     # The floor keeps the square root's gradient finite.
-    return layers.Concatenate()([mean, tf.sqrt(tf.maximum(variance, 1e-5))])
+    deviation = tf.sqrt(tf.maximum(variance, 1e-5))
+    return layers.Concatenate(name=SUMMARY)([mean, deviation])
 
 
 def _lstm(layers: Any, x: Any) -> Any:
@@ -137,6 +178,7 @@ def _clstm(layers: Any, x: Any) -> Any:
 
 _BUILDERS = {
     "compact": _compact,
+    "deep": _deep,
     "lstm": _lstm,
     "deep-lstm": _deep_lstm,
     "gru": _gru,
@@ -147,3 +189,6 @@ _BUILDERS = {
 
 NAMES = tuple(_BUILDERS)
 """The architectures that :func:`build` knows."""
+
+TEACHABLE = ("compact", "deep")
+"""Those with the layers :data:`SUMMARY` and :data:`STATES`."""

@@ -8,7 +8,7 @@ noises take another range of signal-to-noise ratios, so that a measurement can f
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +17,14 @@ Samples = NDArray[np.float32]
 
 GAIN_DB = (-12.0, 6.0)
 MARGIN_SECONDS = (0.0, 0.5)
-SNR_DB = (5.0, 30.0)
+SNR_DB = (3.0, 30.0)
 BABBLE_VOICES = 4
 FAN_HZ = (60.0, 150.0)
 """Rate at which a fan's blades pass."""
 REVERB_SECONDS = (0.15, 0.8)
 """Time in which the room's response falls by 60 dB."""
 DIRECT_TO_REVERB_DB = (-3.0, 12.0)
-SPEED_RATIO = (0.92, 1.08)
+SPEED_RATIO = (0.9, 1.1)
 TELEPHONE_HZ = (300.0, 3400.0)
 CLIP_LEVEL_DB = (-15.0, -3.0)
 """Clipping level, relative to the peak."""
@@ -37,8 +37,7 @@ def gain(samples: Samples, rng: np.random.Generator) -> Samples:
 
 def margin(samples: Samples, sample_rate: int, rng: np.random.Generator) -> Samples:
     """Add silence before and after, each of :data:`MARGIN_SECONDS`: a place for noise to fill."""
-    before, after = (rng.uniform(*MARGIN_SECONDS, size=2) * sample_rate).astype(int)
-    return np.pad(samples, (before, after))
+    return np.pad(samples, _margins(sample_rate, rng))
 
 
 def white_noise(
@@ -138,13 +137,23 @@ def clip(samples: Samples, rng: np.random.Generator) -> Samples:
     return np.clip(samples, -limit, limit).astype(np.float32)
 
 
+class Augmented(NamedTuple):
+    """A changed clip, and where in it the original's moments are."""
+
+    samples: Samples
+    pace: float
+    """Seconds of the original in a second of the result."""
+    delay: float
+    """Seconds of the result before the original begins."""
+
+
 def random_augmentation(
     samples: Samples,
     sample_rate: int,
     rng: np.random.Generator,
     *,
     voices: Sequence[Samples] = (),
-) -> Samples:
+) -> Augmented:
     """One random chain, in the order of nature: throat, room, noise, channel.
 
     Args:
@@ -154,32 +163,44 @@ def random_augmentation(
         voices: other clips at the same rate, material for :func:`babble`; without any, no babble.
 
     Returns:
-        float32, shape (m,); m differs from n where the speed was changed.
+        The samples are float32, shape (m,); m differs from n where the speed was changed.
 
     Example:
         >>> import numpy as np
         >>> tone = np.sin(np.arange(16000) / 10).astype(np.float32)
         >>> first = random_augmentation(tone, 16000, np.random.default_rng(1))
         >>> again = random_augmentation(tone, 16000, np.random.default_rng(1))
-        >>> bool(np.array_equal(first, again)), first.dtype
+        >>> bool(np.array_equal(first.samples, again.samples)), first.samples.dtype
         (True, dtype('float32'))
     """
+    n_samples, before = len(samples), 0
     if rng.random() < 0.6:
         samples = speed(samples, sample_rate, rng)
+    pace = n_samples / max(1, len(samples))
     if rng.random() < 0.3:
-        samples = margin(samples, sample_rate, rng)
+        before, after = _margins(sample_rate, rng)
+        samples = np.pad(samples, (before, after))
     if rng.random() < 0.5:
         samples = reverb(samples, sample_rate, rng)
-    if rng.random() < 0.5:
-        noises: list[Callable[[Samples, np.random.Generator], Samples]] = [white_noise, pink_noise]
+    if rng.random() < 0.6:
+        noises: list[Callable[[Samples, np.random.Generator], Samples]] = [
+            white_noise,
+            pink_noise,
+            lambda clean, chance: fan_noise(clean, sample_rate, chance),
+        ]
         if voices:
             noises.append(lambda clean, chance: babble(clean, chance, voices=voices))
         samples = noises[rng.integers(len(noises))](samples, rng)
-    if rng.random() < 0.1:
+    if rng.random() < 0.25:
         samples = telephone(samples, sample_rate, rng)
     if rng.random() < 0.1:
         samples = clip(samples, rng)
-    return gain(samples, rng)
+    return Augmented(gain(samples, rng), pace, before / sample_rate)
+
+
+def _margins(sample_rate: int, rng: np.random.Generator) -> tuple[int, int]:
+    before, after = (rng.uniform(*MARGIN_SECONDS, size=2) * sample_rate).astype(int)
+    return int(before), int(after)
 
 
 def _add(

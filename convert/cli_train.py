@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from .progress import progress
 @click.option(
     "--architecture",
     type=click.Choice(architectures.NAMES),
-    default="compact",
+    default="deep",
     show_default=True,
     help="The network.",
 )
@@ -51,14 +51,28 @@ from .progress import progress
     help="JSON file with a front end, as in a model's metadata; instead of a preset.",
 )
 @click.option(
-    "--epochs", type=click.IntRange(1), default=30, show_default=True, help="At the most."
+    "--epochs", type=click.IntRange(1), default=60, show_default=True, help="Passes over the clips."
 )
 @click.option(
     "--copies",
     type=click.IntRange(0),
-    default=5,
+    default=6,
     show_default=True,
     help="Augmented copies of every training clip.",
+)
+@click.option(
+    "--corpus",
+    "corpora",
+    multiple=True,
+    metavar="NAME",
+    help="Learn from this corpus alone; again for more of them. [default: from all]",
+)
+@click.option(
+    "--teacher/--no-teacher",
+    "taught",
+    default=True,
+    show_default=True,
+    help="Learn from Whisper's encoder too, not from the labels alone.",
 )
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--name", default="default", show_default=True, help="The model's name.")
@@ -83,6 +97,8 @@ def train(
     frontend_file: Path | None,
     epochs: int,
     copies: int,
+    corpora: tuple[str, ...],
+    taught: bool,
     seed: int,
     name: str,
     cache: Path | None,
@@ -91,21 +107,33 @@ def train(
 ) -> None:
     """Train a model on labelled clips, quantize, measure and pack it.
 
-    The clips of the split "train" teach; those of "dev" choose when to stop and give the stated
-    accuracy. The same command with the same seed gives the same model on the same machine.
+    The clips of the split "train" teach; those of "dev", of all corpora, give the stated
+    accuracy, the temperature and the threshold. The same command with the same seed gives the
+    same model on the same machine.
     """
     # Read by libraries when they are loaded; the processes that compute features inherit it.
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     from . import corpus
 
     # What can be wrong in the arguments comes before the wait for TensorFlow.
-    clips = corpus.read_index(index)
+    clips = corpus.choose(corpus.read_index(index), corpora)
     spec = presets.frontend(preset) if frontend_file is None else _read_frontend(frontend_file)
     _compute_in_one_order()
-    from . import bundle, conversion, dataset, original, tflite, training
+    from . import bundle, conversion, dataset, original, teacher, tflite, training
 
     cache = cache or dataset.default_cache()
     recipe = training.Recipe(architecture=architecture, epochs=epochs, seed=seed)
+    lessons = None
+    if taught:
+        lessons = teacher.lessons(
+            clips,
+            window_seconds=spec["window_seconds"],
+            cache=cache,
+            jobs=jobs,
+            progress=progress("teacher"),
+        )
+    else:
+        recipe = replace(recipe, teacher_share=0.0, summary_weight=0.0, state_weight=0.0)
     data = dataset.load(
         clips,
         spec,
@@ -120,10 +148,10 @@ def train(
     run = cache / "runs" / name
     model = training.train(
         data,
-        spec["normalization"],
+        spec,
         recipe,
         folder=run,
-        feature_axis=feature_axis,
+        lessons=lessons,
         resume=resume,
         report=lambda line: click.echo(json.dumps(line), err=True),
     )
@@ -146,7 +174,7 @@ def train(
                 "augmented_copies": copies,
                 "recipe": asdict(recipe),
             },
-            "source_sha256": hashlib.sha256((run / training.BEST).read_bytes()).hexdigest(),
+            "source_sha256": hashlib.sha256((run / training.WEIGHTS).read_bytes()).hexdigest(),
         },
         clips,
         output,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,6 +95,21 @@ def read_index(path: str | os.PathLike[str] | None = None) -> list[Clip]:
     _check_unique(clips, index)
     _check_speakers(clips, index)
     return clips
+
+
+def choose(clips: Sequence[Clip], corpora: Sequence[str]) -> list[Clip]:
+    """All dev clips, and the training clips of the named corpora; of all, where none is named.
+
+    Raises:
+        SerEdgeError: a corpus has no training clip.
+    """
+    present = {clip.corpus for clip in clips if clip.split == "train"}
+    for name in corpora:
+        if name not in present:
+            known = ", ".join(sorted(present)) or "none"
+            raise SerEdgeError(f"no training clips of a corpus {name!r} (there are: {known})")
+    chosen = corpora or present
+    return [clip for clip in clips if clip.split == "dev" or clip.corpus in chosen]
 
 
 def _clip(row: dict[str, str | None], index: Path, line: int) -> Clip:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_edge import audio
+from ser_edge import audio, features
 from ser_edge.frontend import Frontend
 from ser_edge.metadata import FrontendSpec
 
@@ -42,6 +42,11 @@ class Dataset:
     """Shape (1 + copies, n_train, *frontend shape); copy 0 is clean. Memory-mapped."""
     dev: NDArray[np.float16]
     """Shape (n_dev, *frontend shape). Memory-mapped."""
+    moments: NDArray[np.float32]
+    """Shape (1 + copies, n_train, 2): ``pace`` and ``start`` of every training matrix.
+
+    What it shows at t seconds, the clean one shows at ``pace * t + start``.
+    """
     train_clips: list[Clip]
     dev_clips: list[Clip]
 
@@ -104,6 +109,7 @@ def load(
     return Dataset(
         train=np.load(folder / "train.npy", mmap_mode="r"),
         dev=np.load(folder / "dev.npy", mmap_mode="r"),
+        moments=np.load(folder / "moments.npy"),
         train_clips=train,
         dev_clips=dev,
     )
@@ -119,7 +125,7 @@ def _key(clips: list[Clip], spec: dict[str, Any], copies: int, seed: int) -> str
     for probe in range(_PROBES if copies else 0):
         rng = np.random.default_rng(probe)
         augmented = augment.random_augmentation(noise, sample_rate, rng, voices=[noise[::-1]])
-        key.update(augmented.astype(np.float16).tobytes())
+        key.update(augmented.samples.astype(np.float16).tobytes())
     return key.hexdigest()[:16]
 
 
@@ -145,12 +151,15 @@ def _compute(
         partial.mkdir()
         train_matrices = _create(partial / "train.npy", (1 + copies, len(train), *shape))
         dev_matrices = _create(partial / "dev.npy", (len(dev), *shape))
-        for done, matrices in enumerate(_run(tasks, spec, voices, jobs)):
+        moments = np.zeros((1 + copies, len(train), 2), dtype=np.float32)
+        for done, (matrices, matrix_moments) in enumerate(_run(tasks, spec, voices, jobs)):
             if done < len(train):
                 train_matrices[:, done] = matrices
+                moments[:, done] = matrix_moments
             else:
                 dev_matrices[done - len(train)] = matrices[0]
             progress(done + 1, len(tasks))
+        np.save(partial / "moments.npy", moments)
         partial.rename(folder)
 
 
@@ -167,7 +176,7 @@ _Task = tuple[Clip, int, tuple[int, int]]
 
 def _run(
     tasks: list[_Task], spec: dict[str, Any], voices: list[Path], jobs: int
-) -> Iterator[NDArray[np.float16]]:
+) -> Iterator[tuple[NDArray[np.float16], NDArray[np.float32]]]:
     # Spawned, not forked: TensorFlow's threads may already run in this process.
     context = multiprocessing.get_context("spawn")
     with context.Pool(jobs, initializer=_start_worker, initargs=(spec, voices)) as pool:
@@ -186,13 +195,33 @@ def _start_worker(spec: dict[str, Any], voices: list[Path]) -> None:
     _Worker.voices = [audio.load(path, _Worker.frontend.sample_rate) for path in voices]
 
 
-def _extract(task: _Task) -> NDArray[np.float16]:
+def _extract(task: _Task) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
     clip, copies, seed = task
     extract = _Worker.frontend
     samples = audio.load(clip.path, extract.sample_rate)
     rng = np.random.default_rng(seed)
-    versions = [samples] + [
+    versions = [augment.Augmented(samples, pace=1.0, delay=0.0)] + [
         augment.random_augmentation(samples, extract.sample_rate, rng, voices=_Worker.voices)
         for _ in range(copies)
     ]
-    return np.stack([extract(version) for version in versions]).astype(np.float16)
+    matrices = np.stack([extract(version.samples) for version in versions]).astype(np.float16)
+    clean_start = _speech_start(samples)
+    moments = [
+        (
+            version.pace,
+            version.pace * (_speech_start(version.samples) - version.delay) - clean_start,
+        )
+        for version in versions
+    ]
+    return matrices, np.array(moments, dtype=np.float32)
+
+
+def _speech_start(samples: NDArray[np.float32]) -> float:
+    """Seconds that the front end trims off the beginning."""
+    trim = _Worker.frontend.spec.trim
+    if trim is None:
+        return 0.0
+    start, _ = features.trim(
+        samples, top_db=trim.top_db, frame_length=trim.frame_length, hop_length=trim.hop_length
+    )
+    return float(start) / _Worker.frontend.sample_rate

@@ -50,11 +50,16 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "trim": {"top_db": 25.0, "frame_length": 256, "hop_length": 64},
         "level_dbfs": -26.0,
         "features": [
-            {"name": "zero_crossing_rate", "frame_length": 400, "hop_length": 160},
+            {
+                "name": "zero_crossing_rate",
+                "frame_length": 400,
+                "hop_length": 160,
+                "threshold": 1e-5,
+            },
             {"name": "rms", "frame_length": 400, "hop_length": 160},
             {
                 "name": "mfcc",
-                "n_mfcc": 40,
+                "n_mfcc": 64,
                 "n_fft": 512,
                 "hop_length": 160,
                 "n_mels": 64,

@@ -1,40 +1,39 @@
-"""Training: weights fitted to cached features, the best kept by the dev speakers' accuracy."""
+"""Training: weights fitted to cached features; the dev speakers only watch."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_edge.errors import SerEdgeError
 
-from . import architectures
+from . import architectures, cepstral, teacher
 from .backend import tensorflow
 from .corpus import LABELS, Clip
 from .dataset import Dataset, label_indices
 from .evaluation import measure_by_corpus
+from .teacher import STEP_SECONDS, Lessons
 
-BEST = "best.weights.h5"
-"""In a run's folder: the weights of the best epoch so far."""
+WEIGHTS = "average.weights.h5"
+"""In a run's folder: the moving average of the weights after the last epoch so far."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """The hyper-parameters of a training run."""
 
-    architecture: str = "compact"
-    epochs: int = 30
+    architecture: str = "deep"
+    epochs: int = 60
     """Each draws as many clips as the training split has."""
-    patience: int = 12
-    """Epochs without a better dev accuracy after which training stops."""
-    batch_size: int = 64
-    learning_rate: float = 1.5e-3
+    batch_size: int = 32
+    learning_rate: float = 1e-3
     """Reached after the warm-up; then a cosine down to zero over the epochs."""
     warmup_steps: int = 300
     weight_decay: float = 1e-2
@@ -43,34 +42,47 @@ class Recipe:
     label_smoothing: float = 0.05
     corpus_exponent: float = 0.6
     """A corpus of n clips is drawn in proportion to n ** exponent; its labels equally often."""
-    average_decay: float = 0.998
+    average_decay: float = 0.999
     """Of the moving average of the weights, per step; the average is what is kept."""
     clean_share: float = 0.3
     """Share of the clips drawn as recorded; the others are one of their augmented copies."""
+    warp: float = 0.1
+    """Largest change of the vocal tract's length, a share (Jaitly & Hinton 2013)."""
+    colour: float = 10.0
+    """Standard deviation of a random colour's first cepstral coefficient."""
+    mask_frames: int = 12
+    """Longest stretch of frames that is blanked, twice a clip (SpecAugment, Park et al. 2019)."""
+    teacher_share: float = 0.7
+    """Share of the target that is the teacher's probabilities, not the label."""
+    summary_weight: float = 0.3
+    """Weight in the loss of guessing the teacher's summary of the clip (Romero et al. 2015)."""
+    state_weight: float = 1.0
+    """The same for the teacher's states over time."""
     seed: int = 1
 
 
 def train(
     dataset: Dataset,
-    normalization: dict[str, list[float]],
+    frontend: dict[str, Any],
     recipe: Recipe,
     *,
     folder: Path,
-    feature_axis: int,
+    lessons: Lessons | None = None,
     resume: bool = False,
     report: Callable[[dict[str, Any]], None] = lambda line: None,
 ) -> Any:
-    """Train and return the network with its best weights.
+    """Train and return the network with the moving average of its weights.
 
-    After every epoch the folder holds a checkpoint, the best weights so far
-    (:data:`BEST`) and one more line of ``log.jsonl``.
+    After every epoch the folder holds a checkpoint, the averaged weights (:data:`WEIGHTS`) and
+    one more line of ``log.jsonl``. Nothing is chosen by the dev speakers' accuracy, which the
+    lines report.
 
     Args:
         dataset: unnormalized features.
-        normalization: ``mean`` and ``std`` of every feature.
+        frontend: what they were made with, and their ``normalization``.
         recipe: the hyper-parameters.
         folder: where the run is kept; made if needed.
-        feature_axis: axis of the features in one matrix: 0 or 1.
+        lessons: what a teacher says of the training clips, for a recipe that listens to one.
         resume: go on from the folder's checkpoint. Dropout then draws other numbers than in a
             run without a break.
         report: called with the log line of every epoch.
@@ -79,8 +91,14 @@ def train(
         A ``keras.Model`` (Keras 2).
 
     Raises:
-        SerEdgeError: the run to resume had other settings.
+        SerEdgeError: the run to resume had other settings, or the architecture has no layers that
+            could guess what a teacher hears.
     """
+    taught = recipe.summary_weight or recipe.state_weight
+    if taught and recipe.architecture not in architectures.TEACHABLE:
+        raise SerEdgeError(
+            f"the network {recipe.architecture!r} can only learn without teacher"
+        )
     tf = tensorflow()
 
     tf.keras.utils.set_random_seed(recipe.seed)
@@ -90,25 +108,20 @@ def train(
     model = architectures.build(recipe.architecture, shape, len(LABELS))
     average = architectures.build(recipe.architecture, shape, len(LABELS))
     average.set_weights(model.get_weights())
-    batches = _Batches(dataset, normalization, recipe, feature_axis)
+    n_steps = 1 + int(frontend["window_seconds"] / STEP_SECONDS)
+    lessons = lessons or teacher.none(len(dataset.train_clips), n_steps)
+    batches = _Batches(dataset, frontend, recipe, lessons)
+    student = _with_guesses(model, lessons.summaries.shape[1]) if taught else model
     optimizer = _optimizer(recipe, batches.per_epoch)
-    step = _training_step(model, average, optimizer, recipe)
+    step = _training_step(student, model, average, optimizer, recipe)
     epoch = tf.Variable(0, dtype=tf.int64)
-    best_uar = tf.Variable(-1.0)
-    best_epoch = tf.Variable(0, dtype=tf.int64)
     checkpoint = tf.train.Checkpoint(
-        model=model,
-        average=average,
-        optimizer=optimizer,
-        epoch=epoch,
-        best_uar=best_uar,
-        best_epoch=best_epoch,
+        student=student, average=average, optimizer=optimizer, epoch=epoch
     )
     manager = tf.train.CheckpointManager(checkpoint, str(folder / "checkpoints"), max_to_keep=1)
     log = folder / "log.jsonl"
-    best = folder / BEST
     settings = {**asdict(recipe), "shape": list(shape)}
-    del settings["epochs"], settings["patience"]
+    del settings["epochs"]
     settings_file = folder / "settings.json"
     if resume and manager.latest_checkpoint:
         if json.loads(settings_file.read_text()) != settings:
@@ -118,66 +131,98 @@ def train(
         settings_file.write_text(json.dumps(settings) + "\n")
         log.write_text("")
 
-    while epoch < recipe.epochs and epoch - best_epoch < recipe.patience:
-        loss = float(np.mean([step(*batch) for batch in batches.epoch(int(epoch))]))
+    while epoch < recipe.epochs:
+        loss = float(np.mean([step(batch) for batch in batches.epoch(int(epoch))]))
         epoch.assign_add(1)
         uars = _dev_uars(average, batches.normalized(dataset.dev), dataset.dev_clips)
-        mean_uar = float(np.mean(list(uars.values())))
-        if mean_uar > best_uar:
-            best_uar.assign(mean_uar)
-            best_epoch.assign(epoch)
-            average.save_weights(str(best))
         line = {
             "epoch": int(epoch),
             "loss": round(loss, 4),
-            "uar": round(mean_uar, 4),
+            "uar": round(float(np.mean(list(uars.values()))), 4),
             **{f"uar_{corpus}": round(value, 4) for corpus, value in uars.items()},
-            "best_epoch": int(best_epoch),
         }
+        average.save_weights(str(folder / WEIGHTS))
         with log.open("a") as file:
             file.write(json.dumps(line) + "\n")
         manager.save()
         report(line)
-    average.load_weights(str(best))
     return average
 
 
+class _Batch(NamedTuple):
+    """What one training step takes; float32."""
+
+    features: NDArray[np.float32]
+    """Normalized, shape (batch, *frontend shape)."""
+    targets: NDArray[np.float32]
+    """Shape (batch, n_labels)."""
+    summaries: NDArray[np.float32]
+    """The teacher's, shape (batch, n_hints)."""
+    states: NDArray[np.float32]
+    """The teacher's, shape (batch, n_steps, n_hints)."""
+    present: NDArray[np.float32]
+    """1 for the steps with a state, else 0; shape (batch, n_steps)."""
+
+
 class _Batches:
-    """Draws normalized, mixed training batches."""
+    """Draws augmented, normalized, mixed training batches."""
 
     def __init__(
         self,
         dataset: Dataset,
-        normalization: dict[str, list[float]],
+        frontend: dict[str, Any],
         recipe: Recipe,
-        feature_axis: int,
+        lessons: Lessons,
     ) -> None:
         self._matrices = dataset.train
+        self._moments = dataset.moments
         self._recipe = recipe
-        axes = (slice(None), None) if feature_axis == 0 else (slice(None),)
+        axes = (slice(None), None) if frontend["layout"] == "features_frames" else (slice(None),)
+        normalization = frontend["normalization"]
         self._mean = np.array(normalization["mean"], dtype=np.float32)[axes]
         self._scale = 1.0 / np.array(normalization["std"], dtype=np.float32)[axes]
-        self._targets = np.eye(len(LABELS), dtype=np.float32)[label_indices(dataset.train_clips)]
+        self._vary = cepstral.Augmentation(frontend, warp=recipe.warp, colour=recipe.colour)
+        truth = np.eye(len(LABELS), dtype=np.float32)[label_indices(dataset.train_clips)]
+        targets = truth + recipe.label_smoothing * (1.0 / len(LABELS) - truth)
+        self._targets = targets + recipe.teacher_share * (lessons.probabilities - targets)
+        self._lessons = lessons
         self._odds = sampling_odds(dataset.train_clips, recipe.corpus_exponent)
         self.per_epoch = math.ceil(len(dataset.train_clips) / recipe.batch_size)
 
-    def normalized(self, matrices: NDArray[np.float16]) -> NDArray[np.float32]:
+    def normalized(self, matrices: NDArray[Any]) -> NDArray[np.float32]:
         scaled: NDArray[np.float32] = (matrices.astype(np.float32) - self._mean) * self._scale
         return scaled
 
-    def epoch(self, number: int) -> Any:
-        """The batches of one epoch: pairs of features and targets."""
+    def epoch(self, number: int) -> Iterator[_Batch]:
+        """The batches of one epoch."""
         recipe = self._recipe
         # One generator an epoch: a resumed run draws what an unbroken one would have drawn.
         rng = np.random.default_rng((recipe.seed, number))
         for _ in range(self.per_epoch):
             rows = rng.choice(len(self._odds), recipe.batch_size, p=self._odds)
             copies = self._draw_copies(rng)
-            features = self.normalized(self._matrices[copies, rows])
-            targets = self._targets[rows]
-            if recipe.mixup:
-                features, targets = _mixup(features, targets, recipe.mixup, rng)
-            yield features, targets
+            raw = self._matrices[copies, rows].astype(np.float32)
+            features = self.normalized(self._vary(raw, rng))
+            if recipe.mask_frames:
+                cepstral.mask_frames(features, recipe.mask_frames, rng)
+            states, present = self._states(copies, rows)
+            batch = _Batch(
+                features, self._targets[rows], self._lessons.summaries[rows], states, present
+            )
+            yield _mixup(batch, recipe.mixup, rng) if recipe.mixup else batch
+
+    def _states(
+        self, copies: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The teacher's states at the moments that the steps of the matrices show."""
+        n_steps = self._lessons.present.shape[1]
+        pace, start = self._moments[copies, rows].T[:, :, None]
+        middles = (np.arange(n_steps) + 0.5) * STEP_SECONDS
+        places = np.floor((middles * pace + start) / STEP_SECONDS).astype(int)
+        inside = np.clip(places, 0, n_steps - 1)
+        present = self._lessons.present[rows[:, None], inside] & (places == inside)
+        states = self._lessons.states[rows[:, None], inside].astype(np.float32)
+        return states, present.astype(np.float32)
 
     def _draw_copies(self, rng: np.random.Generator) -> NDArray[np.int64]:
         size = self._recipe.batch_size
@@ -210,17 +255,18 @@ def sampling_odds(clips: list[Clip], corpus_exponent: float) -> NDArray[np.float
     return np.asarray(odds / odds.sum(), dtype=np.float64)
 
 
-def _mixup(
-    features: NDArray[np.float32],
-    targets: NDArray[np.float32],
-    alpha: float,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _mixup(batch: _Batch, alpha: float, rng: np.random.Generator) -> _Batch:
     """Blend every example with another one of the batch (Zhang et al. 2018)."""
-    share = rng.beta(alpha, alpha, size=(len(features), 1)).astype(np.float32)
-    others = rng.permutation(len(features))
-    mixed = share[:, :, None] * features + (1 - share[:, :, None]) * features[others]
-    return mixed, share * targets + (1 - share) * targets[others]
+    size = len(batch.features)
+    share = rng.beta(alpha, alpha, size=size).astype(np.float32)
+    others = rng.permutation(size)
+
+    def blend(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        weight = share.reshape(size, *[1] * (values.ndim - 1))
+        mixed: NDArray[np.float32] = weight * values + (1 - weight) * values[others]
+        return mixed
+
+    return _Batch(*[blend(values) for values in batch])
 
 
 def _optimizer(recipe: Recipe, steps_per_epoch: int) -> Any:
@@ -237,17 +283,36 @@ def _optimizer(recipe: Recipe, steps_per_epoch: int) -> Any:
     return optimizer
 
 
-def _training_step(model: Any, average: Any, optimizer: Any, recipe: Recipe) -> Any:
+def _with_guesses(model: Any, n_hints: int) -> Any:
+    """The model with outputs, used in training alone, that guess the teacher's representation."""
     tf = tensorflow()
 
-    loss_of = tf.keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing)
+    summary = model.get_layer(architectures.SUMMARY).output
+    states = model.get_layer(architectures.STATES).output
+    guesses = [tf.keras.layers.Dense(n_hints)(layer) for layer in (summary, states)]
+    return tf.keras.Model(model.input, [model.output, *guesses])
+
+
+def _training_step(student: Any, model: Any, average: Any, optimizer: Any, recipe: Recipe) -> Any:
+    tf = tensorflow()
+
+    cross_entropy = tf.keras.losses.CategoricalCrossentropy()
 
     @tf.function  # type: ignore[untyped-decorator]
-    def step(features: Any, targets: Any) -> Any:
+    def step(batch: _Batch) -> Any:
         with tf.GradientTape() as tape:
-            loss = loss_of(targets, model(features, training=True))
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables))
+            if student is model:
+                loss = cross_entropy(batch.targets, model(batch.features, training=True))
+            else:
+                probabilities, summaries, states = student(batch.features, training=True)
+                loss = cross_entropy(batch.targets, probabilities)
+                missed = tf.reduce_mean(tf.square(summaries - batch.summaries))
+                loss += recipe.summary_weight * missed
+                missed = tf.reduce_mean(tf.square(states - batch.states), axis=-1)
+                n_present = tf.reduce_sum(batch.present) + 1.0
+                loss += recipe.state_weight * tf.reduce_sum(missed * batch.present) / n_present
+        gradients = tape.gradient(loss, student.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, student.trainable_variables))
         # A shorter memory at first, or the average would long remember the random start.
         done = tf.cast(optimizer.iterations, tf.float32)
         decay = tf.minimum(recipe.average_decay, done / (done + 10.0))
@@ -255,7 +320,7 @@ def _training_step(model: Any, average: Any, optimizer: Any, recipe: Recipe) -> 
             mean.assign(decay * mean + (1.0 - decay) * weight)
         return loss
 
-    optimizer.build(model.trainable_variables)
+    optimizer.build(student.trainable_variables)
     return step
 
 

@@ -37,7 +37,7 @@ CHAINS: dict[str, Callable[[augment.Samples, np.random.Generator], augment.Sampl
     "speed": lambda samples, rng: augment.speed(samples, RATE, rng),
     "telephone": lambda samples, rng: augment.telephone(samples, RATE, rng),
     "clip": augment.clip,
-    "random": lambda samples, rng: augment.random_augmentation(samples, RATE, rng),
+    "random": lambda samples, rng: augment.random_augmentation(samples, RATE, rng).samples,
 }
 
 
@@ -130,3 +130,18 @@ def test_babble_takes_clips_of_any_length(rng: np.random.Generator) -> None:
     clean = np.ones(1000, np.float32)
     voices = [np.ones(10, np.float32), np.ones(5000, np.float32), np.zeros(0, np.float32)]
     assert augment.babble(clean, rng, voices=voices).shape == clean.shape
+
+
+def test_augmented_clip_tells_where_a_moment_is() -> None:
+    """A click at 1 s stays the loudest sample, where pace and delay say."""
+    click = np.zeros(2 * RATE, np.float32)
+    click[RATE] = 1.0
+    delayed = paced = 0
+    for seed in range(40):
+        found = augment.random_augmentation(click, RATE, np.random.default_rng(seed))
+        place = float(np.argmax(np.abs(found.samples))) / RATE
+        assert found.pace * (place - found.delay) == pytest.approx(1.0, abs=0.002)
+        delayed += found.delay > 0
+        paced += found.pace != 1
+    assert delayed > 0
+    assert paced > 0

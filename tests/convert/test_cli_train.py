@@ -38,6 +38,7 @@ def test_train_writes_a_model_that_runs(
     # In a process of its own: the number of TensorFlow's threads is set before its first use.
     command = [sys.executable, "-m", "ser_edge.convert", "train", "--architecture", "lstm"]
     command += ["--epochs", "1", "--copies", "1", "--jobs", "1", "--name", "toy"]
+    command += ["--no-teacher", "--corpus", "toy"]
     command += ["--index", str(toy_clips[0].path.parent), "--frontend", str(frontend)]
     command += ["--cache", str(tmp_path / "cache"), "--output", str(output)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -54,6 +55,7 @@ def test_train_writes_a_model_that_runs(
     ("option", "content", "message"),
     [
         ("--index", "path,corpus\n", "lacks the column 'speaker'"),
+        ("--corpus", "", "no training clips of a corpus"),
         ("--frontend", "not json", "is not JSON"),
         ("--frontend", "{}", "frontend.sample_rate is missing"),
         ("--frontend", "[]", "frontend is not an object"),

@@ -41,6 +41,14 @@ def test_augmented_copies_differ(data: dataset.Dataset) -> None:
     assert not np.array_equal(data.train[1], data.train[2])
 
 
+def test_moments_of_a_copy_are_those_of_the_clean_clip(
+    data: dataset.Dataset, toy_clips: list[Clip]
+) -> None:
+    assert np.all(data.moments[0] == [1.0, 0.0])
+    assert np.any(data.moments[1:, :, 0] != 1.0)
+    assert np.any(data.moments[1:, :, 1] != 0.0)
+
+
 def test_second_load_computes_nothing(
     data: dataset.Dataset,
     toy_clips: list[Clip],
@@ -99,16 +107,16 @@ def test_normalization_is_by_feature_over_clean_copies(layout: str) -> None:
     axis = 1
     if layout == "features_frames":
         matrices, axis = matrices.swapaxes(2, 3), 0
-    normalization = dataset.Dataset(matrices, matrices[0], [], []).normalization(feature_axis=axis)
+    data = dataset.Dataset(matrices, matrices[0], np.zeros((2, 50, 2), np.float32), [], [])
+    normalization = data.normalization(feature_axis=axis)
     assert normalization["mean"] == pytest.approx([5.0, -1.0], abs=0.2)
     assert normalization["std"] == pytest.approx([2.0, 0.5], rel=0.1)
 
 
 def test_constant_feature_has_no_zero_deviation() -> None:
     matrices = np.zeros((1, 3, 4, 1), np.float16)
-    assert dataset.Dataset(matrices, matrices[0], [], []).normalization(feature_axis=1)["std"] == [
-        0.001
-    ]
+    data = dataset.Dataset(matrices, matrices[0], np.zeros((1, 3, 2), np.float32), [], [])
+    assert data.normalization(feature_axis=1)["std"] == [0.001]
 
 
 def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,247 @@
+"""The teacher: what a large speech model makes of the training clips.
+
+A logistic regression on the frozen states of Whisper's encoder (:mod:`.whisper`), cross-fitted:
+what it says of a speaker comes from a fit without that speaker, so its doubts are honest. The
+student learns from these lessons (Hinton et al. 2015) and needs no teacher afterwards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_edge import audio, features
+from ser_edge.errors import SerEdgeError
+
+from . import whisper
+from .corpus import LABELS, Clip
+from .dataset import label_indices
+
+FIRST_LAYER = 2
+"""The states of this layer and those above it; lower ones hold sounds, not yet voices."""
+FOLDS = 5
+"""Parts of the speakers, each taught by a fit on the others; fewer for fewer speakers."""
+REGULARIZATION = 3e-3
+"""Inverse strength of the logistic regression."""
+N_HINTS = 64
+"""Principal components that the student guesses, of a clip's summary and of its states."""
+STEP_TOKENS = 4
+STEP_SECONDS = STEP_TOKENS * whisper.TOKEN_SECONDS
+"""Time between two states: a step of the student behind its poolings."""
+
+_LEVEL = 0.05  # -26 dBFS
+_PCA_STEPS = 20000  # random steps that the components are found in
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What the teacher, which never heard their speakers, says of the training clips."""
+
+    probabilities: Floats
+    """Of the labels, shape (n_train, n_labels)."""
+    summaries: Floats
+    """Its representation of each clip, standardized, shape (n_train, N_HINTS)."""
+    states: NDArray[np.float16]
+    """Its representation over time, shape (n_train, n_steps, N_HINTS), padded with zeros."""
+    present: NDArray[np.bool_]
+    """Which steps the clip fills, shape (n_train, n_steps)."""
+
+
+def lessons(
+    clips: Sequence[Clip],
+    *,
+    window_seconds: float,
+    cache: Path,
+    jobs: int = 2,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Lessons:
+    """The teacher's lessons on the training clips.
+
+    Args:
+        clips: of both splits; those of "dev" are left alone.
+        window_seconds: of the student's input; what comes later is left out.
+        cache: folder that keeps the encoder's states.
+        jobs: processes that compute.
+        progress: called with the number of clips done and their total.
+
+    Raises:
+        ser_edge.errors.DependencyError: Whisper's weights are not installed.
+        ser_edge.errors.AudioError: a clip cannot be read.
+    """
+    train = [clip for clip in clips if clip.split == "train"]
+    states = _states(train, window_seconds, cache, jobs, progress)
+    summaries = np.stack([_summary(steps) for steps in states])
+    n_steps = 1 + int(window_seconds / STEP_SECONDS)
+    components, present = _over_time(states, n_steps)
+    return Lessons(cross_fitted(summaries, train), _reduced(summaries), components, present)
+
+
+def none(n_train: int, n_steps: int) -> Lessons:
+    """Empty lessons, for a student without a teacher."""
+    return Lessons(
+        probabilities=np.zeros((n_train, len(LABELS)), dtype=np.float32),
+        summaries=np.zeros((n_train, 1), dtype=np.float32),
+        states=np.zeros((n_train, n_steps, 1), dtype=np.float16),
+        present=np.zeros((n_train, n_steps), dtype=bool),
+    )
+
+
+def cross_fitted(summaries: Floats, clips: Sequence[Clip]) -> Floats:
+    """Probabilities of the labels, each from a fit without the clip's speaker.
+
+    Args:
+        summaries: of the clips, shape (n, m).
+        clips: n clips.
+
+    Returns:
+        Shape (n, n_labels).
+
+    Raises:
+        SerEdgeError: all clips are of one speaker.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GroupKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    labels = label_indices(clips)
+    speakers = [f"{clip.corpus} {clip.speaker}" for clip in clips]
+    n_folds = min(FOLDS, len(set(speakers)))
+    if n_folds < 2:
+        raise SerEdgeError("a teacher needs the clips of two speakers at the least")
+    probabilities = np.zeros((len(clips), len(LABELS)), dtype=np.float32)
+    for known, unknown in GroupKFold(n_folds).split(summaries, labels, speakers):
+        regression = LogisticRegression(C=REGULARIZATION, max_iter=100)
+        fit = make_pipeline(StandardScaler(), regression).fit(summaries[known], labels[known])
+        probabilities[np.ix_(unknown, regression.classes_)] = fit.predict_proba(summaries[unknown])
+    return probabilities
+
+
+def _summary(steps: NDArray[np.float16]) -> Floats:
+    """Mean and standard deviation over time, shape (2 m,)."""
+    steps = steps.astype(np.float32)
+    return np.concatenate([steps.mean(axis=0), steps.std(axis=0)])
+
+
+def _reduced(summaries: Floats) -> Floats:
+    from sklearn.decomposition import PCA
+    from sklearn.preprocessing import StandardScaler
+
+    size = min(N_HINTS, *summaries.shape)
+    standard = StandardScaler().fit_transform(summaries)
+    reduced = PCA(size, random_state=0).fit_transform(standard)
+    return np.asarray(reduced / reduced.std(axis=0), dtype=np.float32)
+
+
+def _over_time(
+    states: list[NDArray[np.float16]], n_steps: int
+) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
+    from sklearn.decomposition import PCA
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    every = np.concatenate(states)
+    some = np.random.default_rng(0).permutation(len(every))[:_PCA_STEPS]
+    size = min(N_HINTS, len(some), every.shape[1])
+    pca = PCA(size, random_state=0)
+    reduce = make_pipeline(StandardScaler(), pca).fit(every[some].astype(np.float32))
+    # One scale for all: the first components, which tell most, weigh most in the loss.
+    scale = np.sqrt(pca.explained_variance_).mean()
+    components = np.zeros((len(states), n_steps, size), dtype=np.float16)
+    present = np.zeros((len(states), n_steps), dtype=bool)
+    for row, steps in enumerate(states):
+        steps = steps[:n_steps]
+        components[row, : len(steps)] = reduce.transform(steps.astype(np.float32)) / scale
+        present[row, : len(steps)] = True
+    return components, present
+
+
+def steps_of(samples: Floats, encoder: whisper.Encoder, window_seconds: float) -> Floats:
+    """The upper layers' states, averaged over steps of 80 ms, shape (n_steps, m).
+
+    Args:
+        samples: mono, 16 kHz, float32, shape (n,); the silence around the speech is left out.
+        encoder: the ear.
+        window_seconds: what comes later is left out.
+    """
+    start, end = features.trim(samples, top_db=25.0, frame_length=256, hop_length=64)
+    speech = samples[start:end][: int(window_seconds * whisper.SAMPLE_RATE)]
+    speech = speech * np.float32(_LEVEL / (np.sqrt(np.mean(speech**2)) + 1e-9))
+    states = encoder.states(speech)[FIRST_LAYER:]
+    n_steps = max(1, states.shape[1] // STEP_TOKENS)
+    steps = states[:, : n_steps * STEP_TOKENS].reshape(len(states), n_steps, -1, whisper.SIZE)
+    means: Floats = steps.mean(axis=2).transpose(1, 0, 2)
+    return means.reshape(n_steps, -1)
+
+
+def _states(
+    clips: list[Clip],
+    window_seconds: float,
+    cache: Path,
+    jobs: int,
+    progress: Callable[[int, int], None],
+) -> list[NDArray[np.float16]]:
+    """The steps of every clip; each corpus has its own cache, as models differ in corpora."""
+    states: dict[Path, NDArray[np.float16]] = {}
+    for corpus in dict.fromkeys(clip.corpus for clip in clips):
+        paths = [clip.path for clip in clips if clip.corpus == corpus]
+        states.update(zip(paths, _load(paths, window_seconds, cache, jobs, progress)))
+    return [states[clip.path] for clip in clips]
+
+
+def _load(
+    paths: list[Path],
+    window_seconds: float,
+    cache: Path,
+    jobs: int,
+    progress: Callable[[int, int], None],
+) -> list[NDArray[np.float16]]:
+    """The steps of some clips, from the cache or computed."""
+    listing = [(str(path), path.stat().st_size) for path in paths]
+    key = hashlib.sha256(json.dumps([listing, window_seconds, FIRST_LAYER, STEP_TOKENS]).encode())
+    folder = cache / f"teacher-{key.hexdigest()[:16]}"
+    if not folder.is_dir():
+        whisper.weights_file()  # missing, it is said here and once
+        tasks = [(path, window_seconds) for path in paths]
+        states = []
+        # Spawned, not forked: TensorFlow's threads may already run in this process.
+        with multiprocessing.get_context("spawn").Pool(jobs, initializer=_start_worker) as pool:
+            for steps in pool.imap(_hear, tasks, chunksize=16):
+                states.append(steps)
+                progress(len(states), len(paths))
+        cache.mkdir(parents=True, exist_ok=True)
+        # Renamed when whole: a run that breaks off leaves nothing that looks done.
+        with tempfile.TemporaryDirectory(dir=cache, prefix="partial-") as parent:
+            partial = Path(parent) / "states"
+            partial.mkdir()
+            np.save(partial / "states.npy", np.concatenate(states))
+            np.save(partial / "lengths.npy", [len(steps) for steps in states])
+            partial.rename(folder)
+    ends = np.cumsum(np.load(folder / "lengths.npy"))
+    return np.split(np.load(folder / "states.npy"), ends[:-1])
+
+
+class _Worker:
+    """What a worker process keeps between clips."""
+
+    encoder: whisper.Encoder
+
+
+def _start_worker() -> None:
+    _Worker.encoder = whisper.Encoder()
+
+
+def _hear(task: tuple[Path, float]) -> NDArray[np.float16]:
+    path, window_seconds = task
+    samples = audio.load(path, whisper.SAMPLE_RATE)
+    return steps_of(samples, _Worker.encoder, window_seconds).astype(np.float16)
