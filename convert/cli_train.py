@@ -123,7 +123,7 @@ def train(
 
     cache = cache or dataset.default_cache()
     recipe = training.Recipe(architecture=architecture, epochs=epochs, seed=seed)
-    lessons = None
+    lessons, card = None, {}
     if taught:
         lessons = teacher.lessons(
             clips,
@@ -132,6 +132,8 @@ def train(
             jobs=jobs,
             progress=progress("teacher"),
         )
+        card["teacher"] = teacher.describe(lessons, clips)
+        click.echo(json.dumps(card), err=True)
     else:
         recipe = replace(recipe, teacher_share=0.0, summary_weight=0.0, state_weight=0.0)
     data = dataset.load(
@@ -173,6 +175,7 @@ def train(
                 "parameters": model.count_params(),
                 "augmented_copies": copies,
                 "recipe": asdict(recipe),
+                **card,
             },
             "source_sha256": hashlib.sha256((run / training.WEIGHTS).read_bytes()).hexdigest(),
         },

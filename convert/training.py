@@ -96,9 +96,7 @@ def train(
     """
     taught = recipe.summary_weight or recipe.state_weight
     if taught and recipe.architecture not in architectures.TEACHABLE:
-        raise SerEdgeError(
-            f"the network {recipe.architecture!r} can only learn without teacher"
-        )
+        raise SerEdgeError(f"the network {recipe.architecture!r} can only learn without teacher")
     tf = tensorflow()
 
     tf.keras.utils.set_random_seed(recipe.seed)

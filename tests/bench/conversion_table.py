@@ -44,7 +44,7 @@ def main() -> None:
     print("|---" * (2 + len(conversion.QUANTIZATIONS)) + "|")
     with tempfile.TemporaryDirectory() as folder:
         for name in architectures.NAMES:
-            preset = "compact" if name == "compact" else "seed"
+            preset = "compact" if name in architectures.TEACHABLE else "seed"
             shape = Frontend(FrontendSpec.parse(presets.frontend(preset))).shape
             model = architectures.build(name, shape, len(corpus.LABELS))
             source = Path(folder) / f"{name}.keras"

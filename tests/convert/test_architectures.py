@@ -9,11 +9,12 @@ from ser_edge.errors import SerEdgeError
 pytest.importorskip("tensorflow")
 
 SEED_SHAPE = (22, 401)
+COMPACT_SHAPE = (401, 66)
 
 
 @pytest.mark.parametrize("name", architectures.NAMES)
 def test_gives_probabilities(name: str) -> None:
-    shape = (401, 42) if name == "compact" else SEED_SHAPE
+    shape = COMPACT_SHAPE if name in architectures.TEACHABLE else SEED_SHAPE
     model = architectures.build(name, shape, 6)
     batch = np.random.default_rng(1).standard_normal((2, *shape), dtype=np.float32)
     probabilities = model(batch, training=False).numpy()
@@ -26,9 +27,17 @@ def test_clstm_has_the_parameters_of_the_published_one() -> None:
     assert architectures.build("clstm", SEED_SHAPE, 6).count_params() == 5_826_214
 
 
-def test_compact_fits_its_budget() -> None:
+@pytest.mark.parametrize("name", architectures.TEACHABLE)
+def test_bundled_networks_fit_their_budget(name: str) -> None:
     # One byte a weight after quantization; 650 KB is the most that the package may carry.
-    assert architectures.build("compact", (401, 42), 6).count_params() < 600_000
+    assert architectures.build(name, COMPACT_SHAPE, 6).count_params() < 600_000
+
+
+@pytest.mark.parametrize("name", architectures.TEACHABLE)
+def test_networks_with_a_teacher_tell_states_every_80_ms(name: str) -> None:
+    model = architectures.build(name, COMPACT_SHAPE, 6)
+    assert model.get_layer(architectures.STATES).output_shape == (None, 51, 128)
+    assert model.get_layer(architectures.SUMMARY).output_shape == (None, 256)
 
 
 def test_unknown_name_is_a_clear_error() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ser_edge.convert.corpus import LABELS, Clip, default_folder, read_index
+from ser_edge.convert.corpus import LABELS, Clip, choose, default_folder, read_index
 from ser_edge.errors import SerEdgeError
 
 HEADER = "path,corpus,speaker,gender,label,raw_label,split,seconds\n"
@@ -91,6 +91,18 @@ def test_refuses_a_speaker_in_both_splits(tmp_path: Path) -> None:
     )
     with pytest.raises(SerEdgeError, match="speaker anna of here is in both train and dev"):
         read_index(tmp_path)
+
+
+def test_chosen_corpora_teach_and_all_measure() -> None:
+    clips = [
+        Clip(Path("x"), corpus, "anna", "", "sad", split)
+        for corpus in ("free", "bound")
+        for split in ("train", "dev")
+    ]
+    assert choose(clips, ["free"]) == [clips[0], clips[1], clips[3]]
+    assert choose(clips, []) == clips
+    with pytest.raises(SerEdgeError, match=r"a corpus 'fee' \(there are: bound, free\)"):
+        choose(clips, ["free", "fee"])
 
 
 def test_folder_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

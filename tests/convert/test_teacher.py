@@ -31,6 +31,14 @@ def test_teacher_tells_the_tones_of_speakers_it_never_heard(
     assert np.mean(lessons.probabilities.argmax(axis=1) == label_indices(train)) > 0.9
 
 
+def test_card_states_the_accuracy_on_unknown_speakers(
+    lessons: teacher.Lessons, toy_clips: list[Clip]
+) -> None:
+    train = [clip for clip in toy_clips if clip.split == "train"]
+    right = np.mean(lessons.probabilities.argmax(axis=1) == label_indices(train))
+    assert teacher.describe(lessons, toy_clips)["uar"] == {"toy": pytest.approx(right, abs=1e-4)}
+
+
 def test_hints_are_standardized_and_as_long_as_the_clip(lessons: teacher.Lessons) -> None:
     n_clips = len(lessons.probabilities)
     assert lessons.summaries.std(axis=0) == pytest.approx(1, abs=1e-3)

@@ -8,7 +8,7 @@ from ser_edge.errors import ModelError
 
 tf = pytest.importorskip("tensorflow")
 
-SHAPE = (401, 42)
+SHAPE = (401, 66)
 
 
 @pytest.fixture(scope="module")
