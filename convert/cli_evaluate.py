@@ -17,7 +17,7 @@ from ser_edge.model import Model
 from .conditions import CONDITIONS
 from .corpus import SPLITS, Clip, read_index
 from .progress import progress
-from .scorecard import ALL, Scorecard, scorecards
+from .scorecard import ALL, GROUPS, Scorecard, scorecards
 
 JSON_SCHEMA = 1
 
@@ -47,6 +47,13 @@ _EVERY_CLIP = (
     help="What the clips go through before; may be given several times.",
 )
 @click.option(
+    "--by",
+    type=click.Choice(tuple(GROUPS)),
+    default="corpus",
+    show_default=True,
+    help="What the figures are told apart by.",
+)
+@click.option(
     "--seed",
     type=click.IntRange(0),
     default=1,
@@ -64,6 +71,7 @@ def evaluate(
     index: Path | None,
     split: str,
     conditions: tuple[str, ...],
+    by: str,
     seed: int,
     as_json: bool,
     plot: Path | None,
@@ -82,6 +90,8 @@ def evaluate(
     wanted = CONDITIONS if ALL in conditions else tuple(dict.fromkeys(conditions))
     if plot is not None and len(wanted) > 1:
         raise click.UsageError("--plot draws one condition")
+    if by != "corpus" and len(wanted) > 1:
+        raise click.UsageError(f"--by {by} measures one condition")
     clips = [clip for clip in read_index(index) if split in (ALL, clip.split)]
     if not clips:
         raise SerEdgeError(f"the index has no clips of the split {split}")
@@ -94,7 +104,7 @@ def evaluate(
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--plot") from error
     loaded = Model.load(model_path(model, "NAME-OR-FILE"))
-    cards = _measure(loaded, clips, wanted, seed)
+    cards = _measure(loaded, clips, wanted, by, seed)
     labels = loaded.metadata.labels
     if picture is not None:
         picture.write(
@@ -107,13 +117,14 @@ def evaluate(
             "flatbuffer_sha256": loaded.metadata.flatbuffer.sha256,
             "labels": list(labels),
             "split": split,
+            "by": by,
             "seed": seed,
             "gate": SYLLABLES,
             "threshold": loaded.metadata.decision.threshold,
             "note": f"{_EVERY_CLIP}; speech and answered: by default (gate, threshold)",
             "conditions": {
-                condition: {name: card.to_dict() for name, card in by_corpus.items()}
-                for condition, by_corpus in cards.items()
+                condition: {name: card.to_dict() for name, card in by_name.items()}
+                for condition, by_name in cards.items()
             },
         }
         click.echo(json.dumps(report, indent=1))
@@ -125,30 +136,31 @@ def evaluate(
     click.echo(f"speech, answered: by default (gate {SYLLABLES}, threshold {threshold:g})")
     click.echo()
     if len(cards) == 1:
-        click.echo(_by_corpus(cards[wanted[0]]))
-        for name, card in cards[wanted[0]].items():
-            click.echo()
-            click.echo(_confusion(name, labels, card))
+        click.echo(_by_group(by, cards[wanted[0]]))
+        if by == "corpus":
+            for name, card in cards[wanted[0]].items():
+                click.echo()
+                click.echo(_confusion(name, labels, card))
     else:
         click.echo(_by_condition(cards))
 
 
 def _measure(
-    model: Model, clips: Sequence[Clip], conditions: Sequence[str], seed: int
+    model: Model, clips: Sequence[Clip], conditions: Sequence[str], by: str, seed: int
 ) -> dict[str, dict[str, Scorecard]]:
-    """Scorecards by condition and corpus."""
+    """Scorecards by condition and group."""
     from . import answers
 
     collected = answers.collect(model, clips, conditions, seed=seed, progress=progress("clips"))
     labels = answers.label_indices(clips, model.metadata.labels)
     return {
-        condition: scorecards(labels, given, clips, seed=seed)
+        condition: scorecards(labels, given, clips, by=by, seed=seed)
         for condition, given in collected.items()
     }
 
 
-def _by_corpus(cards: Mapping[str, Scorecard]) -> str:
-    header = ("corpus", "speakers", "clips", "UAR %", "accuracy %", "calibration error",
+def _by_group(by: str, cards: Mapping[str, Scorecard]) -> str:
+    header = (by, "speakers", "clips", "UAR %", "accuracy %", "calibration error",
               "speech %", "answered %", "of these right %")  # fmt: skip
     rows = [header]
     for name, card in cards.items():

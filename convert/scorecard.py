@@ -1,8 +1,8 @@
-"""The figures of an evaluation, corpus by corpus."""
+"""The figures of an evaluation, group by group of the clips."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,14 +24,21 @@ from .evaluation import (
 )
 
 ALL = "all"
-"""Stands for all corpora together, where there are several."""
+"""Stands for all groups together, where there are several."""
+
+GROUPS: dict[str, Callable[[Clip], str]] = {
+    "corpus": lambda clip: clip.corpus,
+    "gender": lambda clip: f"{clip.corpus} {clip.gender or '?'}",
+    "speaker": lambda clip: f"{clip.corpus} {clip.speaker}",
+}
+"""The names of the groups that clips fall into."""
 
 _THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(10))
 
 
 @dataclass(frozen=True)
 class Scorecard:
-    """How a model does on the clips of one corpus under one condition; shares are 0 to 1."""
+    """How a model does on one group of clips under one condition; shares are 0 to 1."""
 
     accuracy: Accuracy
     """Of every clip: gate off, threshold 0."""
@@ -69,21 +76,27 @@ class Scorecard:
 
 
 def scorecards(
-    labels: NDArray[np.int64], answers: Answers, clips: Sequence[Clip], *, seed: int = 1
+    labels: NDArray[np.int64],
+    answers: Answers,
+    clips: Sequence[Clip],
+    *,
+    by: str = "corpus",
+    seed: int = 1,
 ) -> dict[str, Scorecard]:
-    """The figures for every corpus in the order of the clips, then for :data:`ALL`.
+    """The figures for every group in the order of the clips, then for :data:`ALL`.
 
     Args:
         labels: the true ones as positions among the model's, shape (n,).
         answers: those to the n clips.
         clips: the n clips.
+        by: what groups them: one of :data:`GROUPS`.
         seed: of the intervals.
     """
-    corpora = [clip.corpus for clip in clips]
+    own = [GROUPS[by](clip) for clip in clips]
     # A speaker's name need be unique within its corpus only.
     speakers = [f"{clip.corpus}/{clip.speaker}" for clip in clips]
-    groups = [corpora]
-    if len(set(corpora)) > 1:
+    groups = [own]
+    if len(set(own)) > 1:
         groups.append([ALL] * len(clips))
     cards = {}
     for names in groups:

@@ -164,6 +164,23 @@ def test_corpora_are_told_apart_and_together() -> None:
     json.dumps(cards[ALL].to_dict(), allow_nan=False)
 
 
+@pytest.mark.parametrize(
+    ("by", "names"),
+    [("gender", ["x F", "x ?"]), ("speaker", ["x anna", "x eve"]), ("corpus", ["x"])],
+)
+def test_groups_are_what_is_asked_for(by: str, names: list[str]) -> None:
+    clips = [
+        Clip(Path(f"{speaker}.wav"), "x", speaker, gender, "sad", "dev")
+        for speaker, gender in (("anna", "F"), ("eve", ""))
+    ]
+    right = np.array([True, True])
+    given = answers.Answers(np.array([[0.9, 0.1], [0.2, 0.8]]), right, right, np.array([0, 1]))
+    cards = scorecards(np.array([0, 0]), given, clips, by=by)
+    assert [name for name in cards if name != ALL] == names
+    accuracies = [cards[name].accuracy.accuracy for name in names]
+    assert accuracies == ([0.5] if by == "corpus" else [1.0, 0.0])
+
+
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """The command: its exit code, what it prints and what it says on standard error."""
@@ -195,6 +212,14 @@ def test_table_has_one_row_a_condition(run: Run, toy_clips: list[Clip]) -> None:
     code, out, err = run("default", toy_clips[0].path.parent, *words)
     assert code == 0, err
     assert [line.split()[0] for line in out.splitlines()[-3:]] == ["condition", "clean", "far"]
+
+
+def test_table_by_speaker(run: Run, toy_clips: list[Clip]) -> None:
+    code, out, err = run("default", toy_clips[0].path.parent, "--by", "speaker")
+    assert code == 0, err
+    rows = [line for line in out.splitlines() if line.startswith("toy speaker")]
+    assert [row.split()[:3] for row in rows] == [["toy", "speaker", "4"], ["toy", "speaker", "5"]]
+    assert "true label" not in out
 
 
 def test_json_tells_everything(run: Run, toy_clips: list[Clip], classifier: Classifier) -> None:
@@ -229,6 +254,7 @@ def test_plot(run: Run, toy_clips: list[Clip], tmp_path: Path) -> None:
         (["gone.tflite"], 1, "gone.tflite"),
         (["default", "--condition", "windy"], 2, "'windy'"),
         (["default", "--plot", "x.png", "--condition", "all"], 2, "--plot draws one condition"),
+        (["default", "--by", "gender", "--condition", "all"], 2, "--by gender measures one"),
         (["default", "--plot", "x.text"], 2, "--plot: x.text: the name must end in"),
     ],
 )
