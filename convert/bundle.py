@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def bundle(
     learned = {clip.corpus for clip in clips if clip.split == "train"}
     own = np.array([clip.corpus in learned for clip in dev])
     own_clips = [clip for clip in dev if clip.corpus in learned]
-    temperature = fit_temperature(labels[own], raw[own], weights=corpus_weights(own_clips))
+    temperature = fit_temperature(labels[own], raw[own], weights=speaker_weights(own_clips))
     temperature = round(temperature, 3)
     calibrated = apply_temperature(raw[own], temperature)
     quantile = np.quantile(calibrated.max(axis=1), 1.0 - COVERAGE)
@@ -131,10 +132,10 @@ def describe_training(clips: Sequence[Clip]) -> list[dict[str, Any]]:
     ]
 
 
-def corpus_weights(clips: Sequence[Clip]) -> NDArray[np.float64]:
-    """Weights of the clips with which every corpus counts the same; their mean is 1."""
-    names = [clip.corpus for clip in clips]
-    sizes = {name: names.count(name) for name in set(names)}
+def speaker_weights(clips: Sequence[Clip]) -> NDArray[np.float64]:
+    """Weights of the clips with which every speaker counts the same; their mean is 1."""
+    names = [(clip.corpus, clip.speaker) for clip in clips]
+    sizes = Counter(names)
     return np.array([len(names) / len(sizes) / sizes[name] for name in names])
 
 

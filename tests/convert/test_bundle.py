@@ -85,11 +85,11 @@ def test_clip_without_an_answer_gets_equal_scores(
     assert bundle.classify(path, [clip]).tolist() == [[1 / 6] * 6]
 
 
-def test_corpora_weigh_the_same(toy_clips: list[Clip]) -> None:
-    small = Clip(Path("a"), "small", "anna", "", "sad", "dev")
-    weights = bundle.corpus_weights([*toy_clips, small])
-    assert weights.mean() == pytest.approx(1)
-    assert weights[:-1].sum() == pytest.approx(weights[-1])
+def test_speakers_weigh_the_same() -> None:
+    clips = [
+        Clip(Path("a"), corpus, "anna", "", "sad", "dev") for corpus in ("small", "big", "big")
+    ]
+    assert bundle.speaker_weights(clips) == pytest.approx([1.5, 0.75, 0.75])
 
 
 def test_training_data_is_named_with_its_licence(toy_clips: list[Clip]) -> None:
