@@ -154,7 +154,7 @@ def _reduced(summaries: Floats) -> Floats:
     from sklearn.decomposition import PCA
     from sklearn.preprocessing import StandardScaler
 
-    size = min(N_HINTS, *summaries.shape)
+    size = min(N_HINTS, len(summaries) - 1, summaries.shape[1])
     standard = StandardScaler().fit_transform(summaries)
     reduced = PCA(size, random_state=0).fit_transform(standard)
     return np.asarray(reduced / reduced.std(axis=0), dtype=np.float32)
