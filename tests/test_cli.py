@@ -279,3 +279,24 @@ def test_nothing_but_results_is_printed(voice):
     assert process.returncode == 0
     assert len(out.splitlines()) == 1
     assert err == b""
+
+
+def test_command_keeps_to_one_thread() -> None:
+    if not os.path.exists("/proc/self/status"):
+        pytest.skip("no /proc here")
+    script = (
+        "from ser_edge.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(*[line for line in open('/proc/self/status') if line.startswith('Threads:')])\n"
+    )
+    recording = Path(__file__).parent / "data" / "synthetic.wav"
+    environment = {name: value for name, value in os.environ.items() if "NUM_THREADS" not in name}
+    output = subprocess.run(
+        [sys.executable, "-c", script, "classify", str(recording)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert output.stdout.split()[-2:] == ["Threads:", "1"], output
