@@ -81,11 +81,27 @@ def lessons(
         ser_edge.errors.AudioError: a clip cannot be read.
     """
     train = [clip for clip in clips if clip.split == "train"]
-    states = _states(train, window_seconds, cache, jobs, progress)
+    states = states_of(train, window_seconds, cache, jobs, progress)
+    return teach(states, train, window_seconds)
+
+
+def teach(
+    states: list[NDArray[np.float16]], clips: Sequence[Clip], window_seconds: float
+) -> Lessons:
+    """The lessons on clips whose states are known.
+
+    Args:
+        states: of the clips, as :func:`states_of` gives them.
+        clips: n clips.
+        window_seconds: of the student's input.
+
+    Raises:
+        SerEdgeError: all clips are of one speaker.
+    """
     summaries = np.stack([_summary(steps) for steps in states])
     n_steps = 1 + int(window_seconds / STEP_SECONDS)
     components, present = _over_time(states, n_steps)
-    return Lessons(cross_fitted(summaries, train), _reduced(summaries), components, present)
+    return Lessons(cross_fitted(summaries, clips), _reduced(summaries), components, present)
 
 
 def describe(lessons: Lessons, clips: Sequence[Clip]) -> dict[str, Any]:
@@ -201,14 +217,21 @@ def steps_of(samples: Floats, encoder: whisper.Encoder, window_seconds: float) -
     return means.reshape(n_steps, -1)
 
 
-def _states(
-    clips: list[Clip],
+def states_of(
+    clips: Sequence[Clip],
     window_seconds: float,
     cache: Path,
-    jobs: int,
-    progress: Callable[[int, int], None],
+    jobs: int = 2,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[NDArray[np.float16]]:
-    """The steps of every clip; each corpus has its own cache, as models differ in corpora."""
+    """What :func:`steps_of` gives for every clip, from the cache or computed.
+
+    Each corpus has its own cache, as models differ in corpora. Arguments and errors are those of
+    :func:`lessons`.
+
+    Returns:
+        float16, each of shape (n_steps, m).
+    """
     states: dict[Path, NDArray[np.float16]] = {}
     for corpus in dict.fromkeys(clip.corpus for clip in clips):
         paths = [clip.path for clip in clips if clip.corpus == corpus]

@@ -1,7 +1,13 @@
 """ser-edge against what one would use instead: librosa with TensorFlow, or with a TFLite runtime.
 
-Run it as ``python -m tests.bench.peers``, from the project's root; needs the extra ``convert``.
-It prints Markdown tables.
+It needs an environment of its own, with the package installed as its users have it: an editable
+installation adds a finder to every start of Python::
+
+    python -m venv /tmp/peers
+    /tmp/peers/bin/pip install ".[convert,train]"
+    /tmp/peers/bin/python tests/bench/peers.py
+
+It prints a Markdown table.
 
 - *librosa + TensorFlow*: the project that this one started from: its CLSTM as a Keras file, its
   features by librosa. The weights are random, which costs the same.
@@ -78,7 +84,7 @@ def cold(folder: Path, keras: Path, rounds: int) -> list[Row]:
     commands = {
         KERAS: [sys.executable, __file__, "--once", KERAS, keras, wav],
         RUNTIME: [sys.executable, __file__, "--once", RUNTIME, bundled(), wav],
-        SER_EDGE: [sys.executable, "-m", "ser_edge", "classify", wav],
+        SER_EDGE: [Path(sys.executable).with_name("ser-edge"), "classify", wav],
     }
     wall, cpu, peak = [], [], []
     for number in range(rounds + 1):
@@ -211,10 +217,13 @@ def megabytes(packages: Iterable[str]) -> float:
         files[name] = [Path(str(distribution.locate_file(f))) for f in distribution.files or []]
         requirements = map(Requirement, distribution.requires or [])
         queue += [r.name for r in requirements if not r.marker or r.marker.evaluate({"extra": ""})]
-    if "ser-edge" in files:  # it may be installed as a link to this checkout
-        files["ser-edge"] = [f for f in Path(bundled()).parents[1].rglob("*") if f.suffix != ".pyc"]
     paths = {path for paths in files.values() for path in paths if path.is_file()}
     return sum(path.stat().st_size for path in paths) / 1e6
+
+
+def is_editable() -> bool:
+    origin = importlib.metadata.distribution("ser-edge").read_text("direct_url.json") or "{}"
+    return bool(json.loads(origin).get("dir_info", {}).get("editable"))
 
 
 def bundled() -> str:
@@ -272,6 +281,8 @@ def main() -> None:
     parser.add_argument("--warm", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--write-keras", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if is_editable():
+        parser.error("ser-edge is installed as a link to a checkout; install it as users do")
     os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="")
     if options.once:
         contender, model, wav = options.once
