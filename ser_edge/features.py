@@ -28,8 +28,9 @@ WINDOWS = {
 
 # Floor of the amplitude when levels are compared (librosa.amplitude_to_db).
 _TRIM_AMIN = 1e-5
-# Samples (frames x frame length) transformed at a time: their spectra stay in a small core's cache.
-_BLOCK_SAMPLES = 2**15
+# Samples (frames x frame length) transformed at a time: few enough that the allocator keeps the
+# memory of their spectra, many enough that a call costs little beside its work.
+_BLOCK_SAMPLES = 2**14
 # Mel bands multiplied at a time: together they span few enough bins to skip most zeros.
 _BLOCK_BANDS = 24
 # numpy 1 transforms in float64 whatever it is given; numpy 2 keeps float32, which is faster.

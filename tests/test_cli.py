@@ -300,3 +300,17 @@ def test_command_keeps_to_one_thread() -> None:
         check=False,
     )
     assert output.stdout.split()[-2:] == ["Threads:", "1"], output
+
+
+def test_command_does_not_search_for_garbage_on_its_way_out() -> None:
+    script = (
+        "import atexit, gc\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 0))\n"
+        "from ser_edge.cli import main\n"
+        "main()\n"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", script, "--version"], capture_output=True, text=True, check=False
+    )
+    assert output.returncode == 0
+    assert output.stdout.split()[-1] == "True", output
