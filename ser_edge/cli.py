@@ -249,8 +249,8 @@ def doctor(model: str) -> int:
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    # Read when numpy is loaded. The features' small products gain nothing from more threads, which
-    # then wait in a loop: half of the processor's time, on every core of the device.
+    # Read when numpy is loaded. No product here is large enough for more threads, which would
+    # begin by waiting in a loop, on every core of the device.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         cli(prog_name="ser-edge")

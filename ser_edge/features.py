@@ -33,6 +33,9 @@ _TRIM_AMIN = 1e-5
 _BLOCK_SAMPLES = 2**14
 # Mel bands multiplied at a time: together they span few enough bins to skip most zeros.
 _BLOCK_BANDS = 24
+# Products of a matrix multiplication: from 2**18 on, OpenBLAS wakes its threads for it, which then
+# wait for more in a loop and so take every core of the device.
+_BLOCK_PRODUCTS = 2**17
 # numpy 1 transforms in float64 whatever it is given; numpy 2 keeps float32, which is faster.
 _FFT_DTYPE = np.float32 if int(np.__version__.split(".")[0]) >= 2 else np.float64
 
@@ -192,7 +195,11 @@ def mfcc(
         np.maximum(levels, levels.max() - top_db, out=levels)
     # In float32 this product would miss librosa by 1e-3 where all levels are alike.
     basis = _dct_matrix(n_mfcc, n_mels, norm, lifter)
-    cepstrum: FloatArray = (basis @ levels.T.astype(np.float64)).astype(np.float32)
+    cepstrum = np.empty((n_mfcc, len(levels)), dtype=np.float32)
+    step = max(1, _BLOCK_PRODUCTS // basis.size)
+    for start in range(0, len(levels), step):
+        block = slice(start, start + step)
+        cepstrum[:, block] = basis @ levels[block].T.astype(np.float64)
     return cepstrum
 
 

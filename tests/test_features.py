@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -570,3 +575,42 @@ def test_bad_arguments_of_delta_are_named(arguments: dict[str, Any], message: st
 def test_delta_of_one_dimension_is_refused() -> None:
     with pytest.raises(ValueError, match="two dimensions, not 1"):
         features.delta(np.ones(20))
+
+
+@pytest.mark.parametrize(("n_mfcc", "n_mels", "n_fft"), [(20, 128, 2048), (64, 64, 512)])
+def test_mfcc_wakes_no_other_thread(n_mfcc: int, n_mels: int, n_fft: int) -> None:
+    if not os.path.exists("/proc/self/task"):
+        pytest.skip("no /proc here")
+    script = f"""
+import os, time
+import numpy as np
+from ser_edge import features
+
+def ticks(thread):
+    with open(f"/proc/self/task/{{thread}}/stat") as file:
+        return sum(map(int, file.read().rsplit(")")[1].split()[11:13]))
+
+def mfcc():
+    features.mfcc(y, 16000, n_mfcc={n_mfcc}, n_mels={n_mels}, n_fft={n_fft}, hop_length=160)
+
+y = np.random.default_rng(0).standard_normal(64000).astype(np.float32)
+mfcc()
+time.sleep(0.5)  # they wait for work in a loop at first
+others = [name for name in os.listdir("/proc/self/task") if int(name) != os.getpid()]
+before = sum(map(ticks, others))
+end = time.process_time() + 0.5
+while time.process_time() < end:
+    mfcc()
+print(len(others), sum(map(ticks, others)) - before)
+"""
+    output = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    others, ticks = map(int, output.stdout.split())
+    if not others:
+        pytest.skip("this numpy has no threads")
+    assert ticks <= 2
