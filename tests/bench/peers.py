@@ -142,6 +142,7 @@ def warm(folder: Path, keras: Path, rounds: int) -> list[Row]:
 
 
 def timed(function: Callable[[], Any]) -> tuple[float, float]:
+    time.sleep(0.3)  # for so long threads that the one before woke may wait in a loop
     function()  # so that none pays for what the one before left in the caches
     wall, cpu = time.perf_counter(), time.process_time()
     function()
