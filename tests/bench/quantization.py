@@ -1,0 +1,98 @@
+"""What the quantization of a trained model costs, corpus by corpus.
+
+    python -m tests.bench.quantization [--index FOLDER] [--cache FOLDER] NAME ...
+
+Needs the cache of `ser-edge-convert train --name NAME`, default front end, and its `--index`. The
+float model and the quantized one, converted as by that command, hear the same features of the dev
+clips, each clip as one window.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_edge.convert import (
+    architectures,
+    conversion,
+    corpus,
+    dataset,
+    original,
+    presets,
+    training,
+)
+from ser_edge.convert.evaluation import measure_by_corpus
+from ser_edge.model import find_runtime
+
+
+def quantized_answers(model: Any, matrices: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The probabilities of the converted model, shape (n, n_labels)."""
+    flatbuffer = conversion.to_tflite(
+        original.from_keras(model, "Keras"), matrices.shape[1:], "dynamic"
+    )
+    interpreter = find_runtime()[0](model_content=flatbuffer, num_threads=1)
+    interpreter.allocate_tensors()
+    features, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    answers = []
+    for matrix in matrices:
+        interpreter.reset_all_variables()
+        interpreter.set_tensor(features["index"], matrix[np.newaxis])
+        interpreter.invoke()
+        answers.append(interpreter.get_tensor(answer["index"])[0])
+    return np.array(answers)
+
+
+def compare(name: str, clips: list[corpus.Clip], cache: Path) -> list[str]:
+    """The table's rows for one run."""
+    folder = cache / "runs" / name
+    settings = json.loads((folder / "settings.json").read_text())
+    spec = presets.frontend("compact")
+    data = dataset.load(clips, spec, copies=6, seed=settings["seed"], cache=cache)
+    normalization = data.normalization(feature_axis=1)
+    mean, std = (np.array(normalization[key], np.float32) for key in ("mean", "std"))
+    matrices = (data.dev.astype(np.float32) - mean) / std
+    model = architectures.build(settings["architecture"], matrices.shape[1:], len(corpus.LABELS))
+    model.load_weights(str(folder / training.WEIGHTS))
+    measured = [
+        measure_by_corpus(
+            dataset.label_indices(data.dev_clips),
+            answers.astype(np.float64),
+            [clip.speaker for clip in data.dev_clips],
+            [clip.corpus for clip in data.dev_clips],
+        )
+        for answers in (
+            model.predict(matrices, batch_size=256, verbose=0),
+            quantized_answers(model, matrices),
+        )
+    ]
+    rows = []
+    for part, exact in measured[0].items():
+        quantized = measured[1][part]
+        rows.append(
+            f"| {name} | {part} | {100 * exact.uar:.2f}, {100 * exact.accuracy:.2f} "
+            f"| {100 * quantized.uar:.2f}, {100 * quantized.accuracy:.2f} | {exact.clips} |"
+        )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--index", type=Path)
+    parser.add_argument("--cache", type=Path, default=dataset.default_cache())
+    parser.add_argument("--corpus", action="append", default=[], help="as for train")
+    parser.add_argument("names", metavar="NAME", nargs="+", help="of the runs")
+    arguments = parser.parse_args()
+    clips = corpus.choose(corpus.read_index(arguments.index), arguments.corpus)
+    print("| run | corpus | UAR, accuracy of the float model (%) | quantized | clips |")
+    print("|---|---|---|---|---|")
+    for name in arguments.names:
+        print("\n".join(compare(name, clips, arguments.cache)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
