@@ -74,7 +74,13 @@ def settings_of(row: int, seed: int) -> tuple[training.Recipe, str, int]:
     return replace(training.Recipe(), epochs=EPOCHS, seed=seed, **settings), preset, n_mfcc
 
 
-def run(row: int, seed: int, clips: list[corpus.Clip], cache: Path) -> dict[str, Any]:
+def run(
+    row: int,
+    seed: int,
+    clips: list[corpus.Clip],
+    lessons: teacher.Lessons | None,
+    cache: Path,
+) -> dict[str, Any]:
     """The last line of the row's log."""
     recipe, preset, n_mfcc = settings_of(row, seed)
     frontend = presets.frontend(preset)
@@ -89,14 +95,6 @@ def run(row: int, seed: int, clips: list[corpus.Clip], cache: Path) -> dict[str,
         columns = 2 + n_mfcc
         data = replace(data, train=data.train[..., :columns], dev=data.dev[..., :columns])
     frontend["normalization"] = data.normalization(feature_axis=feature_axis)
-    lessons = None
-    if recipe.teacher_share:
-        lessons = teacher.lessons(
-            clips,
-            window_seconds=frontend["window_seconds"],
-            cache=cache,
-            progress=progress("teacher"),
-        )
     folder = cache / "experiments" / f"{row + 1}-seed-{seed}"
     training.train(
         data,
@@ -121,10 +119,19 @@ def main() -> None:
     tensorflow().config.threading.set_intra_op_parallelism_threads(1)
     tensorflow().config.threading.set_inter_op_parallelism_threads(1)
     clips = corpus.read_index(arguments.index)
+    numbers = arguments.rows or range(1, len(ROWS) + 1)
+    lessons = None
+    if any(settings_of(number - 1, arguments.seed)[0].teacher_share for number in numbers):
+        lessons = teacher.lessons(
+            clips,
+            window_seconds=presets.frontend("compact")["window_seconds"],
+            cache=arguments.cache,
+            progress=progress("teacher"),
+        )
     print(f"| | one change a row, {EPOCHS} epochs | {' | '.join(CORPORA.values())} |")
     print("|---" * (2 + len(CORPORA)) + "|")
-    for number in arguments.rows or range(1, len(ROWS) + 1):
-        line = run(number - 1, arguments.seed, clips, arguments.cache)
+    for number in numbers:
+        line = run(number - 1, arguments.seed, clips, lessons, arguments.cache)
         cells = [f"{100 * line[f'uar_{name}']:.1f} %" for name in CORPORA]
         print(f"| {number} | {ROWS[number - 1][0]} | {' | '.join(cells)} |", flush=True)
 
