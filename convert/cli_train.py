@@ -140,7 +140,7 @@ def train(
         clips,
         spec,
         copies=copies,
-        seed=seed,
+        seed=dataset.SEED,
         cache=cache,
         jobs=jobs,
         progress=progress("features"),

@@ -13,6 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ser_edge.errors import SerEdgeError
 
 LABELS = ("neutral", "happy", "sad", "angry", "fear", "disgust")
@@ -110,6 +113,29 @@ def choose(clips: Sequence[Clip], corpora: Sequence[str]) -> list[Clip]:
             raise SerEdgeError(f"no training clips of a corpus {name!r} (there are: {known})")
     chosen = corpora or present
     return [clip for clip in clips if clip.split == "dev" or clip.corpus in chosen]
+
+
+def sampling_odds(clips: Sequence[Clip], corpus_exponent: float) -> NDArray[np.float64]:
+    """The probability with which each clip is drawn, shape (n,).
+
+    A corpus of n clips is drawn in proportion to ``n ** corpus_exponent``, its labels equally
+    often, and the clips of one label of a corpus equally often.
+    """
+    cells: dict[tuple[str, str], int] = {}
+    corpora: dict[str, int] = {}
+    for clip in clips:
+        cells[clip.corpus, clip.label] = cells.get((clip.corpus, clip.label), 0) + 1
+        corpora[clip.corpus] = corpora.get(clip.corpus, 0) + 1
+    labels = {corpus: sum(1 for cell in cells if cell[0] == corpus) for corpus in corpora}
+    odds = np.array(
+        [
+            corpora[clip.corpus] ** corpus_exponent
+            / labels[clip.corpus]
+            / cells[clip.corpus, clip.label]
+            for clip in clips
+        ]
+    )
+    return np.asarray(odds / odds.sum(), dtype=np.float64)
 
 
 def _clip(row: dict[str, str | None], index: Path, line: int) -> Clip:

@@ -30,6 +30,9 @@ from .corpus import LABELS, Clip
 BABBLE_POOL = 64
 """Training clips that a worker keeps decoded, as material for babble."""
 
+SEED = 1
+"""Of the augmented copies by default: runs that differ in their own seed share the copies."""
+
 # Random chains enough to meet every augmentation and its ranges.
 _PROBES = 50
 
@@ -42,10 +45,16 @@ class Dataset:
     """Shape (1 + copies, n_train, *frontend shape); copy 0 is clean. Memory-mapped."""
     dev: NDArray[np.float16]
     """Shape (n_dev, *frontend shape). Memory-mapped."""
+    voices: NDArray[np.int8]
+    """Shape (1 + copies, n_train): whose speech every training matrix shows.
+
+    A position in :data:`ser_edge.convert.augment.VOICES`, 0 for the clean ones.
+    """
     moments: NDArray[np.float32]
     """Shape (1 + copies, n_train, 2): ``pace`` and ``start`` of every training matrix.
 
-    What it shows at t seconds, the clean one shows at ``pace * t + start``.
+    What it shows at t seconds, the clip spoken by its voice shows at ``pace * t + start`` of its
+    speech.
     """
     train_clips: list[Clip]
     dev_clips: list[Clip]
@@ -109,6 +118,7 @@ def load(
     return Dataset(
         train=np.load(folder / "train.npy", mmap_mode="r"),
         dev=np.load(folder / "dev.npy", mmap_mode="r"),
+        voices=np.load(folder / "voices.npy"),
         moments=np.load(folder / "moments.npy"),
         train_clips=train,
         dev_clips=dev,
@@ -143,7 +153,7 @@ def _compute(
     tasks = [(clip, copies, (seed, row)) for row, clip in enumerate(train)]
     tasks += [(clip, 0, (seed, 0)) for clip in dev]
     pool = np.random.default_rng(seed).permutation(len(train))[:BABBLE_POOL]
-    voices = [train[row].path for row in pool] if copies else []
+    babble = [train[row].path for row in pool] if copies else []
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Renamed when whole: a run that breaks off leaves nothing that looks done.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="partial-") as parent:
@@ -151,14 +161,15 @@ def _compute(
         partial.mkdir()
         train_matrices = _create(partial / "train.npy", (1 + copies, len(train), *shape))
         dev_matrices = _create(partial / "dev.npy", (len(dev), *shape))
+        voices = np.zeros((1 + copies, len(train)), dtype=np.int8)
         moments = np.zeros((1 + copies, len(train), 2), dtype=np.float32)
-        for done, (matrices, matrix_moments) in enumerate(_run(tasks, spec, voices, jobs)):
+        for done, shown in enumerate(_run(tasks, spec, babble, jobs)):
             if done < len(train):
-                train_matrices[:, done] = matrices
-                moments[:, done] = matrix_moments
+                train_matrices[:, done], voices[:, done], moments[:, done] = shown
             else:
-                dev_matrices[done - len(train)] = matrices[0]
+                dev_matrices[done - len(train)] = shown[0][0]
             progress(done + 1, len(tasks))
+        np.save(partial / "voices.npy", voices)
         np.save(partial / "moments.npy", moments)
         partial.rename(folder)
 
@@ -172,14 +183,15 @@ def _create(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
 
 
 _Task = tuple[Clip, int, tuple[int, int]]
+_Shown = tuple[NDArray[np.float16], list[int], NDArray[np.float32]]
 
 
 def _run(
-    tasks: list[_Task], spec: dict[str, Any], voices: list[Path], jobs: int
-) -> Iterator[tuple[NDArray[np.float16], NDArray[np.float32]]]:
+    tasks: list[_Task], spec: dict[str, Any], babble: list[Path], jobs: int
+) -> Iterator[_Shown]:
     # Spawned, not forked: TensorFlow's threads may already run in this process.
     context = multiprocessing.get_context("spawn")
-    with context.Pool(jobs, initializer=_start_worker, initargs=(spec, voices)) as pool:
+    with context.Pool(jobs, initializer=_start_worker, initargs=(spec, babble)) as pool:
         yield from pool.imap(_extract, tasks, chunksize=16)
 
 
@@ -187,33 +199,35 @@ class _Worker:
     """What a worker process keeps between clips."""
 
     frontend: Frontend
-    voices: list[augment.Samples]
+    babble: list[augment.Samples]
 
 
-def _start_worker(spec: dict[str, Any], voices: list[Path]) -> None:
+def _start_worker(spec: dict[str, Any], babble: list[Path]) -> None:
     _Worker.frontend = Frontend(FrontendSpec.parse(spec))
-    _Worker.voices = [audio.load(path, _Worker.frontend.sample_rate) for path in voices]
+    _Worker.babble = [audio.load(path, _Worker.frontend.sample_rate) for path in babble]
 
 
-def _extract(task: _Task) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
+def _extract(task: _Task) -> _Shown:
     clip, copies, seed = task
     extract = _Worker.frontend
     samples = audio.load(clip.path, extract.sample_rate)
     rng = np.random.default_rng(seed)
-    versions = [augment.Augmented(samples, pace=1.0, delay=0.0)] + [
-        augment.random_augmentation(samples, extract.sample_rate, rng, voices=_Worker.voices)
+    versions = [augment.Augmented(samples, voice=0, pace=1.0, delay=0.0)] + [
+        augment.random_augmentation(samples, extract.sample_rate, rng, voices=_Worker.babble)
         for _ in range(copies)
     ]
     matrices = np.stack([extract(version.samples) for version in versions]).astype(np.float16)
     clean_start = _speech_start(samples)
-    moments = [
-        (
-            version.pace,
-            version.pace * (_speech_start(version.samples) - version.delay) - clean_start,
-        )
-        for version in versions
-    ]
-    return matrices, np.array(moments, dtype=np.float32)
+    moments = [_moments(version, clean_start) for version in versions]
+    return matrices, [version.voice for version in versions], np.array(moments, dtype=np.float32)
+
+
+def _moments(version: augment.Augmented, clean_start: float) -> tuple[float, float]:
+    """``pace`` and ``start``, as in :attr:`Dataset.moments`."""
+    speed = augment.VOICES[version.voice]
+    pace = version.pace / speed
+    start = pace * (_speech_start(version.samples) - version.delay) - clean_start / speed
+    return pace, start
 
 
 def _speech_start(samples: NDArray[np.float32]) -> float:

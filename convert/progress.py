@@ -6,14 +6,12 @@ from collections.abc import Callable
 
 import click
 
-_STEP = 50
-
 
 def progress(what: str) -> Callable[[int, int], None]:
     """A callback that takes how many are done, and of how many; ``what`` names them."""
 
     def show(done: int, total: int) -> None:
-        if done == total or done % _STEP == 0:
+        if 100 * done // total > 100 * (done - 1) // total:  # another percent
             click.echo(f"\r{what}: {done} of {total}", nl=done == total, err=True)
 
     return show

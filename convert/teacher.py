@@ -1,8 +1,8 @@
-"""The teacher: what a large speech model makes of the training clips.
+"""The teacher: what a large speech model makes of the training clips, in several voices.
 
-A logistic regression on the frozen states of Whisper's encoder (:mod:`.whisper`), cross-fitted:
-what it says of a speaker comes from a fit without that speaker, so its doubts are honest. The
-student learns from these lessons (Hinton et al. 2015) and needs no teacher afterwards.
+It is the frozen encoder of Whisper (:mod:`.whisper`) and a small network (:mod:`.head`) that judges
+by its states. The student learns from these lessons (Hinton et al. 2015) and needs no teacher
+afterwards.
 """
 
 from __future__ import annotations
@@ -20,19 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_edge import audio, features
-from ser_edge.errors import SerEdgeError
 
-from . import whisper
+from . import augment, head, whisper
 from .corpus import LABELS, Clip
 from .dataset import label_indices
 from .evaluation import measure_by_corpus
 
 FIRST_LAYER = 2
 """The states of this layer and those above it; lower ones hold sounds, not yet voices."""
-FOLDS = 5
-"""Parts of the speakers, each taught by a fit on the others; fewer for fewer speakers."""
-REGULARIZATION = 3e-3
-"""Inverse strength of the logistic regression."""
 N_HINTS = 64
 """Principal components that the student guesses, of a clip's summary and of its states."""
 STEP_TOKENS = 4
@@ -43,6 +38,8 @@ _LEVEL = 0.05  # -26 dBFS
 _PCA_STEPS = 20000  # random steps that the components are found in
 
 Floats = NDArray[np.float32]
+States = list[NDArray[np.float16]]
+"""Of clips, each of shape (n_steps, m)."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +47,13 @@ class Lessons:
     """What the teacher, which never heard their speakers, says of the training clips."""
 
     probabilities: Floats
-    """Of the labels, shape (n_train, n_labels)."""
+    """Of the labels, shape (n_voices, n_train, n_labels)."""
     summaries: Floats
-    """Its representation of each clip, standardized, shape (n_train, N_HINTS)."""
+    """Its representation of each clip, standardized, shape (n_voices, n_train, N_HINTS)."""
     states: NDArray[np.float16]
-    """Its representation over time, shape (n_train, n_steps, N_HINTS), padded with zeros."""
+    """The same over time, shape (n_voices, n_train, n_steps, N_HINTS), padded with zeros."""
     present: NDArray[np.bool_]
-    """Which steps the clip fills, shape (n_train, n_steps)."""
+    """Which steps the clip fills, shape (n_voices, n_train, n_steps)."""
 
 
 def lessons(
@@ -74,7 +71,8 @@ def lessons(
         window_seconds: of the student's input; what comes later is left out.
         cache: folder that keeps the encoder's states.
         jobs: processes that compute.
-        progress: called with the number of clips done and their total.
+        progress: called with the number of clips heard and their total, for each corpus and
+            voice, and with that of the fits that judge.
 
     Raises:
         ser_edge.errors.DependencyError: Whisper's weights are not installed.
@@ -82,26 +80,73 @@ def lessons(
     """
     train = [clip for clip in clips if clip.split == "train"]
     states = states_of(train, window_seconds, cache, jobs, progress)
-    return teach(states, train, window_seconds)
+    return teach(states, train, window_seconds, cache=cache, jobs=jobs, progress=progress)
 
 
 def teach(
-    states: list[NDArray[np.float16]], clips: Sequence[Clip], window_seconds: float
+    states: list[States],
+    clips: Sequence[Clip],
+    window_seconds: float,
+    *,
+    cache: Path,
+    jobs: int = 2,
+    folds: int = head.FOLDS,
+    epochs: int = head.EPOCHS,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Lessons:
     """The lessons on clips whose states are known.
 
     Args:
-        states: of the clips, as :func:`states_of` gives them.
+        states: of the clips in every voice, as :func:`states_of` gives them.
         clips: n clips.
         window_seconds: of the student's input.
+        cache: folder that keeps the judgements.
+        jobs: processes that compute.
+        folds: parts of the speakers, each judged by a fit on the others.
+        epochs: of these fits.
+        progress: called with the number of fits done and their total.
 
     Raises:
         SerEdgeError: all clips are of one speaker.
     """
-    summaries = np.stack([_summary(steps) for steps in states])
     n_steps = 1 + int(window_seconds / STEP_SECONDS)
+    probabilities = _judged(states, clips, n_steps, cache, jobs, folds, epochs, progress)
+    summaries = np.stack([[_summary(steps) for steps in voice] for voice in states])
     components, present = _over_time(states, n_steps)
-    return Lessons(cross_fitted(summaries, clips), _reduced(summaries), components, present)
+    return Lessons(probabilities, _reduced(summaries), components, present)
+
+
+def _judged(
+    states: list[States],
+    clips: Sequence[Clip],
+    n_steps: int,
+    cache: Path,
+    jobs: int,
+    folds: int,
+    epochs: int,
+    progress: Callable[[int, int], None],
+) -> Floats:
+    """The labels' probabilities, from the cache or computed."""
+    listing = [(str(clip.path), clip.speaker, clip.label) for clip in clips]
+    key = hashlib.sha256(json.dumps([listing, augment.VOICES, n_steps, folds, epochs]).encode())
+    file = cache / f"judged-{key.hexdigest()[:16]}.npy"
+    if not file.exists():
+        size = states[0][0].shape[1]
+        padded = np.zeros((len(states), len(clips), n_steps, size), dtype=np.float16)
+        lengths = np.zeros(padded.shape[:2], dtype=np.int64)
+        for voice, of_clips in enumerate(states):
+            for row, steps in enumerate(of_clips):
+                lengths[voice, row] = min(n_steps, len(steps))
+                padded[voice, row, : lengths[voice, row]] = steps[:n_steps]
+        judged = head.cross_fitted(
+            padded, lengths, clips, jobs=jobs, folds=folds, epochs=epochs, progress=progress
+        )
+        with tempfile.TemporaryDirectory(dir=cache, prefix="partial-") as folder:
+            partial = Path(folder) / file.name
+            np.save(partial, judged)
+            partial.rename(file)
+    probabilities: Floats = np.load(file)
+    return probabilities
 
 
 def describe(lessons: Lessons, clips: Sequence[Clip]) -> dict[str, Any]:
@@ -109,55 +154,25 @@ def describe(lessons: Lessons, clips: Sequence[Clip]) -> dict[str, Any]:
     train = [clip for clip in clips if clip.split == "train"]
     measured = measure_by_corpus(
         label_indices(train),
-        lessons.probabilities.astype(np.float64),
+        lessons.probabilities[0].astype(np.float64),
         [clip.speaker for clip in train],
         [clip.corpus for clip in train],
     )
     return {
-        "name": "logistic regression on the encoder of Whisper tiny.en, cross-fitted by speaker",
+        "name": "attentive network on the encoder of Whisper tiny.en, cross-fitted by speaker",
         "uar": {corpus: round(figures.uar, 4) for corpus, figures in measured.items()},
     }
 
 
 def none(n_train: int, n_steps: int) -> Lessons:
     """Empty lessons, for a student without a teacher."""
+    shape = (len(augment.VOICES), n_train)
     return Lessons(
-        probabilities=np.zeros((n_train, len(LABELS)), dtype=np.float32),
-        summaries=np.zeros((n_train, 1), dtype=np.float32),
-        states=np.zeros((n_train, n_steps, 1), dtype=np.float16),
-        present=np.zeros((n_train, n_steps), dtype=bool),
+        probabilities=np.zeros((*shape, len(LABELS)), dtype=np.float32),
+        summaries=np.zeros((*shape, 1), dtype=np.float32),
+        states=np.zeros((*shape, n_steps, 1), dtype=np.float16),
+        present=np.zeros((*shape, n_steps), dtype=bool),
     )
-
-
-def cross_fitted(summaries: Floats, clips: Sequence[Clip]) -> Floats:
-    """Probabilities of the labels, each from a fit without the clip's speaker.
-
-    Args:
-        summaries: of the clips, shape (n, m).
-        clips: n clips.
-
-    Returns:
-        Shape (n, n_labels).
-
-    Raises:
-        SerEdgeError: all clips are of one speaker.
-    """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GroupKFold
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    labels = label_indices(clips)
-    speakers = [f"{clip.corpus} {clip.speaker}" for clip in clips]
-    n_folds = min(FOLDS, len(set(speakers)))
-    if n_folds < 2:
-        raise SerEdgeError("a teacher needs the clips of two speakers at the least")
-    probabilities = np.zeros((len(clips), len(LABELS)), dtype=np.float32)
-    for known, unknown in GroupKFold(n_folds).split(summaries, labels, speakers):
-        regression = LogisticRegression(C=REGULARIZATION, max_iter=1000)
-        fit = make_pipeline(StandardScaler(), regression).fit(summaries[known], labels[known])
-        probabilities[np.ix_(unknown, regression.classes_)] = fit.predict_proba(summaries[unknown])
-    return probabilities
 
 
 def _summary(steps: NDArray[np.float16]) -> Floats:
@@ -167,35 +182,37 @@ def _summary(steps: NDArray[np.float16]) -> Floats:
 
 
 def _reduced(summaries: Floats) -> Floats:
-    from sklearn.decomposition import PCA
-    from sklearn.preprocessing import StandardScaler
-
-    size = min(N_HINTS, len(summaries) - 1, summaries.shape[1])
-    standard = StandardScaler().fit_transform(summaries)
-    reduced = PCA(size, random_state=0).fit_transform(standard)
-    return np.asarray(reduced / reduced.std(axis=0), dtype=np.float32)
-
-
-def _over_time(
-    states: list[NDArray[np.float16]], n_steps: int
-) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
+    """Principal components, found in the clips as recorded, shape (n_voices, n, N_HINTS)."""
     from sklearn.decomposition import PCA
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    every = np.concatenate(states)
+    n_clips, n_features = summaries.shape[1:]
+    size = min(N_HINTS, n_clips - 1, n_features)
+    reduce = make_pipeline(StandardScaler(), PCA(size, random_state=0)).fit(summaries[0])
+    reduced = np.stack([reduce.transform(voice) for voice in summaries])
+    return np.asarray(reduced / reduced[0].std(axis=0), dtype=np.float32)
+
+
+def _over_time(states: list[States], n_steps: int) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
+    from sklearn.decomposition import PCA
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    every = np.concatenate(states[0])
     some = np.random.default_rng(0).permutation(len(every))[:_PCA_STEPS]
     size = min(N_HINTS, len(some), every.shape[1])
     pca = PCA(size, random_state=0)
     reduce = make_pipeline(StandardScaler(), pca).fit(every[some].astype(np.float32))
     # One scale for all: the first components, which tell most, weigh most in the loss.
     scale = np.sqrt(pca.explained_variance_).mean()
-    components = np.zeros((len(states), n_steps, size), dtype=np.float16)
-    present = np.zeros((len(states), n_steps), dtype=bool)
-    for row, steps in enumerate(states):
-        steps = steps[:n_steps]
-        components[row, : len(steps)] = reduce.transform(steps.astype(np.float32)) / scale
-        present[row, : len(steps)] = True
+    components = np.zeros((len(states), len(states[0]), n_steps, size), dtype=np.float16)
+    present = np.zeros(components.shape[:3], dtype=bool)
+    for voice, clips in enumerate(states):
+        for row, steps in enumerate(clips):
+            steps = steps[:n_steps].astype(np.float32)
+            components[voice, row, : len(steps)] = reduce.transform(steps) / scale
+            present[voice, row, : len(steps)] = True
     return components, present
 
 
@@ -223,36 +240,52 @@ def states_of(
     cache: Path,
     jobs: int = 2,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> list[NDArray[np.float16]]:
-    """What :func:`steps_of` gives for every clip, from the cache or computed.
+) -> list[States]:
+    """What :func:`steps_of` gives for every clip in every voice, from the cache or computed.
 
-    Each corpus has its own cache, as models differ in corpora. Arguments and errors are those of
-    :func:`lessons`.
+    Each corpus and voice has its own cache, as models differ in corpora. Arguments and errors are
+    those of :func:`lessons`.
 
     Returns:
-        float16, each of shape (n_steps, m).
+        A list for each of :data:`ser_edge.convert.augment.VOICES`, as recorded first.
     """
+    return [
+        _in_one_voice(clips, speed, window_seconds, cache, jobs, progress)
+        for speed in augment.VOICES
+    ]
+
+
+def _in_one_voice(
+    clips: Sequence[Clip],
+    speed: float,
+    window_seconds: float,
+    cache: Path,
+    jobs: int,
+    progress: Callable[[int, int], None],
+) -> States:
     states: dict[Path, NDArray[np.float16]] = {}
     for corpus in dict.fromkeys(clip.corpus for clip in clips):
         paths = [clip.path for clip in clips if clip.corpus == corpus]
-        states.update(zip(paths, _load(paths, window_seconds, cache, jobs, progress)))
+        states.update(zip(paths, _load(paths, speed, window_seconds, cache, jobs, progress)))
     return [states[clip.path] for clip in clips]
 
 
 def _load(
     paths: list[Path],
+    speed: float,
     window_seconds: float,
     cache: Path,
     jobs: int,
     progress: Callable[[int, int], None],
-) -> list[NDArray[np.float16]]:
+) -> States:
     """The steps of some clips, from the cache or computed."""
     listing = [(str(path), path.stat().st_size) for path in paths]
-    key = hashlib.sha256(json.dumps([listing, window_seconds, FIRST_LAYER, STEP_TOKENS]).encode())
+    settings = [listing, speed, window_seconds, FIRST_LAYER, STEP_TOKENS]
+    key = hashlib.sha256(json.dumps(settings).encode())
     folder = cache / f"teacher-{key.hexdigest()[:16]}"
     if not folder.is_dir():
         whisper.weights_file()  # missing, it is said here and once
-        tasks = [(path, window_seconds) for path in paths]
+        tasks = [(path, speed, window_seconds) for path in paths]
         states = []
         # Spawned, not forked: TensorFlow's threads may already run in this process.
         with multiprocessing.get_context("spawn").Pool(jobs, initializer=_start_worker) as pool:
@@ -281,7 +314,9 @@ def _start_worker() -> None:
     _Worker.encoder = whisper.Encoder()
 
 
-def _hear(task: tuple[Path, float]) -> NDArray[np.float16]:
-    path, window_seconds = task
+def _hear(task: tuple[Path, float, float]) -> NDArray[np.float16]:
+    path, speed, window_seconds = task
     samples = audio.load(path, whisper.SAMPLE_RATE)
+    if speed != 1.0:
+        samples = augment.speed(samples, whisper.SAMPLE_RATE, speed)
     return steps_of(samples, _Worker.encoder, window_seconds).astype(np.float16)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ser_edge.errors import SerEdgeError
 
-from . import architectures, cepstral, teacher
+from . import architectures, cepstral, corpus, teacher
 from .backend import tensorflow
 from .corpus import LABELS, Clip
 from .dataset import Dataset, label_indices
@@ -52,11 +52,13 @@ class Recipe:
     """Standard deviation of a random colour's first cepstral coefficient."""
     mask_frames: int = 12
     """Longest stretch of frames that is blanked, twice a clip (SpecAugment, Park et al. 2019)."""
-    teacher_share: float = 0.7
+    mask_bands: int = 8
+    """Mel bands in the widest range that is held at its mean, twice a clip (as above)."""
+    teacher_share: float = 0.9
     """Share of the target that is the teacher's probabilities, not the label."""
-    summary_weight: float = 0.3
+    summary_weight: float = 0.6
     """Weight in the loss of guessing the teacher's summary of the clip (Romero et al. 2015)."""
-    state_weight: float = 1.0
+    state_weight: float = 2.0
     """The same for the teacher's states over time."""
     seed: int = 1
 
@@ -109,7 +111,7 @@ def train(
     n_steps = 1 + int(frontend["window_seconds"] / STEP_SECONDS)
     lessons = lessons or teacher.none(len(dataset.train_clips), n_steps)
     batches = _Batches(dataset, frontend, recipe, lessons)
-    student = _with_guesses(model, lessons.summaries.shape[1]) if taught else model
+    student = _with_guesses(model, lessons.summaries.shape[2]) if taught else model
     optimizer = _optimizer(recipe, batches.per_epoch)
     step = _training_step(student, model, average, optimizer, recipe)
     epoch = tf.Variable(0, dtype=tf.int64)
@@ -137,7 +139,7 @@ def train(
             "epoch": int(epoch),
             "loss": round(loss, 4),
             "uar": round(float(np.mean(list(uars.values()))), 4),
-            **{f"uar_{corpus}": round(value, 4) for corpus, value in uars.items()},
+            **{f"uar_{name}": round(value, 4) for name, value in uars.items()},
         }
         average.save_weights(str(folder / WEIGHTS))
         with log.open("a") as file:
@@ -179,12 +181,15 @@ class _Batches:
         normalization = frontend["normalization"]
         self._mean = np.array(normalization["mean"], dtype=np.float32)[axes]
         self._scale = 1.0 / np.array(normalization["std"], dtype=np.float32)[axes]
-        self._vary = cepstral.Augmentation(frontend, warp=recipe.warp, colour=recipe.colour)
+        self._vary = cepstral.Augmentation(
+            frontend, warp=recipe.warp, colour=recipe.colour, bands=recipe.mask_bands
+        )
         truth = np.eye(len(LABELS), dtype=np.float32)[label_indices(dataset.train_clips)]
         targets = truth + recipe.label_smoothing * (1.0 / len(LABELS) - truth)
         self._targets = targets + recipe.teacher_share * (lessons.probabilities - targets)
+        self._voices = dataset.voices
         self._lessons = lessons
-        self._odds = sampling_odds(dataset.train_clips, recipe.corpus_exponent)
+        self._odds = corpus.sampling_odds(dataset.train_clips, recipe.corpus_exponent)
         self.per_epoch = math.ceil(len(dataset.train_clips) / recipe.batch_size)
 
     def normalized(self, matrices: NDArray[Any]) -> NDArray[np.float32]:
@@ -203,23 +208,24 @@ class _Batches:
             features = self.normalized(self._vary(raw, rng))
             if recipe.mask_frames:
                 cepstral.mask_frames(features, recipe.mask_frames, rng)
+            voices = self._voices[copies, rows]
+            summaries = self._lessons.summaries[voices, rows]
             states, present = self._states(copies, rows)
-            batch = _Batch(
-                features, self._targets[rows], self._lessons.summaries[rows], states, present
-            )
+            batch = _Batch(features, self._targets[voices, rows], summaries, states, present)
             yield _mixup(batch, recipe.mixup, rng) if recipe.mixup else batch
 
     def _states(
         self, copies: NDArray[np.int64], rows: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The teacher's states at the moments that the steps of the matrices show."""
-        n_steps = self._lessons.present.shape[1]
+        n_steps = self._lessons.present.shape[2]
         pace, start = self._moments[copies, rows].T[:, :, None]
         middles = (np.arange(n_steps) + 0.5) * STEP_SECONDS
         places = np.floor((middles * pace + start) / STEP_SECONDS).astype(int)
         inside = np.clip(places, 0, n_steps - 1)
-        present = self._lessons.present[rows[:, None], inside] & (places == inside)
-        states = self._lessons.states[rows[:, None], inside].astype(np.float32)
+        at = self._voices[copies, rows][:, None], rows[:, None], inside
+        present = self._lessons.present[at] & (places == inside)
+        states = self._lessons.states[at].astype(np.float32)
         return states, present.astype(np.float32)
 
     def _draw_copies(self, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -228,29 +234,6 @@ class _Batches:
             return np.zeros(size, dtype=np.int64)
         augmented = rng.integers(1, len(self._matrices), size=size)
         return np.where(rng.random(size) < self._recipe.clean_share, 0, augmented)
-
-
-def sampling_odds(clips: list[Clip], corpus_exponent: float) -> NDArray[np.float64]:
-    """The probability with which each clip is drawn, shape (n,).
-
-    A corpus of n clips is drawn in proportion to ``n ** corpus_exponent``, its labels equally
-    often, and the clips of one label of a corpus equally often.
-    """
-    cells: dict[tuple[str, str], int] = {}
-    corpora: dict[str, int] = {}
-    for clip in clips:
-        cells[clip.corpus, clip.label] = cells.get((clip.corpus, clip.label), 0) + 1
-        corpora[clip.corpus] = corpora.get(clip.corpus, 0) + 1
-    labels = {corpus: sum(1 for cell in cells if cell[0] == corpus) for corpus in corpora}
-    odds = np.array(
-        [
-            corpora[clip.corpus] ** corpus_exponent
-            / labels[clip.corpus]
-            / cells[clip.corpus, clip.label]
-            for clip in clips
-        ]
-    )
-    return np.asarray(odds / odds.sum(), dtype=np.float64)
 
 
 def _mixup(batch: _Batch, alpha: float, rng: np.random.Generator) -> _Batch:
@@ -330,4 +313,4 @@ def _dev_uars(model: Any, features: NDArray[np.float32], clips: list[Clip]) -> d
         [clip.speaker for clip in clips],
         [clip.corpus for clip in clips],
     )
-    return {corpus: accuracy.uar for corpus, accuracy in measured.items()}
+    return {name: accuracy.uar for name, accuracy in measured.items()}

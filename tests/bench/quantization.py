@@ -52,7 +52,7 @@ def compare(name: str, clips: list[corpus.Clip], cache: Path) -> list[str]:
     folder = cache / "runs" / name
     settings = json.loads((folder / "settings.json").read_text())
     spec = presets.frontend("compact")
-    data = dataset.load(clips, spec, copies=6, seed=settings["seed"], cache=cache)
+    data = dataset.load(clips, spec, copies=6, seed=dataset.SEED, cache=cache)
     normalization = data.normalization(feature_axis=1)
     mean, std = (np.array(normalization[key], np.float32) for key in ("mean", "std"))
     matrices = (data.dev.astype(np.float32) - mean) / std

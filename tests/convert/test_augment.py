@@ -34,7 +34,7 @@ CHAINS: dict[str, Callable[[augment.Samples, np.random.Generator], augment.Sampl
     "pink_noise": augment.pink_noise,
     "babble": lambda samples, rng: augment.babble(samples, rng, voices=[samples[::-1]]),
     "reverb": lambda samples, rng: augment.reverb(samples, RATE, rng),
-    "speed": lambda samples, rng: augment.speed(samples, RATE, rng),
+    "speed": lambda samples, rng: augment.speed(samples, RATE, rng.uniform(0.8, 1.2)),
     "telephone": lambda samples, rng: augment.telephone(samples, RATE, rng),
     "clip": augment.clip,
     "random": lambda samples, rng: augment.random_augmentation(samples, RATE, rng).samples,
@@ -94,11 +94,11 @@ def test_reverb_fills_the_pauses_and_keeps_the_level(
     assert level_db(wet[pause]) > level_db(wet) - 40
 
 
-def test_speed_moves_length_and_pitch_alike(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("ratio", augment.VOICES)
+def test_speed_moves_length_and_pitch_alike(ratio: float) -> None:
     tone = np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE).astype(np.float32)
-    changed = augment.speed(tone, RATE, rng)
-    ratio = len(tone) / len(changed)
-    assert augment.SPEED_RATIO[0] <= ratio <= augment.SPEED_RATIO[1]
+    changed = augment.speed(tone, RATE, ratio)
+    assert len(tone) / len(changed) == pytest.approx(ratio, rel=1e-3)
     peak = np.argmax(np.abs(np.fft.rfft(changed))) * RATE / len(changed)
     assert peak == pytest.approx(1000 * ratio, abs=2)
 
@@ -136,12 +136,15 @@ def test_augmented_clip_tells_where_a_moment_is() -> None:
     """A click at 1 s stays the loudest sample, where pace and delay say."""
     click = np.zeros(2 * RATE, np.float32)
     click[RATE] = 1.0
-    delayed = paced = 0
+    delayed = 0
+    voices = set()
     for seed in range(40):
         found = augment.random_augmentation(click, RATE, np.random.default_rng(seed))
         place = float(np.argmax(np.abs(found.samples))) / RATE
         assert found.pace * (place - found.delay) == pytest.approx(1.0, abs=0.002)
+        slowest, fastest = augment.SPEED_JITTER
+        assert slowest <= found.pace / augment.VOICES[found.voice] <= fastest
         delayed += found.delay > 0
-        paced += found.pace != 1
+        voices.add(found.voice)
     assert delayed > 0
-    assert paced > 0
+    assert voices == set(range(len(augment.VOICES)))

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from ser_edge.convert.corpus import LABELS, Clip, choose, default_folder, read_index
+from ser_edge.convert.corpus import (
+    LABELS,
+    Clip,
+    choose,
+    default_folder,
+    read_index,
+    sampling_odds,
+)
 from ser_edge.errors import SerEdgeError
 
 HEADER = "path,corpus,speaker,gender,label,raw_label,split,seconds\n"
@@ -118,3 +125,16 @@ def test_corpora_at_hand_are_sound() -> None:
     clips = read_index()
     assert {clip.split for clip in clips} == {"train", "dev"}
     assert {clip.label for clip in clips} == set(LABELS)
+
+
+def test_odds_level_labels_and_damp_corpora() -> None:
+    def clips(corpus: str, label: str, count: int) -> list[Clip]:
+        return [Clip(Path("a"), corpus, "anna", "", label, "train")] * count
+
+    chosen = clips("big", "sad", 90) + clips("big", "happy", 10) + clips("small", "sad", 25)
+    odds = sampling_odds(chosen, 0.5)
+    big, small = odds[:100].sum(), odds[100:].sum()
+    assert big + small == pytest.approx(1)
+    assert big / small == pytest.approx(2)
+    assert odds[:90].sum() == pytest.approx(odds[90:100].sum())
+    assert len(set(odds[:90])) == 1

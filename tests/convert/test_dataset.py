@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ser_edge import audio
-from ser_edge.convert import dataset
+from ser_edge.convert import augment, dataset
 from ser_edge.convert.corpus import Clip
 from ser_edge.errors import AudioError
 from ser_edge.frontend import Frontend
@@ -45,7 +45,11 @@ def test_moments_of_a_copy_are_those_of_the_clean_clip(
     data: dataset.Dataset, toy_clips: list[Clip]
 ) -> None:
     assert np.all(data.moments[0] == [1.0, 0.0])
-    assert np.any(data.moments[1:, :, 0] != 1.0)
+    assert np.all(data.voices[0] == 0)
+    assert set(data.voices[1:].flat) == set(range(len(augment.VOICES)))
+    paces = data.moments[1:, :, 0]
+    slowest, fastest = augment.SPEED_JITTER
+    assert np.all((paces > 0.999 * slowest) & (paces < 1.001 * fastest))
     assert np.any(data.moments[1:, :, 1] != 0.0)
 
 
@@ -99,6 +103,12 @@ def test_unreadable_clip_leaves_no_cache(
     assert list(cache.iterdir()) == []
 
 
+def unlabelled(matrices: np.ndarray) -> dataset.Dataset:
+    voices = np.zeros(matrices.shape[:2], np.int8)
+    moments = np.zeros((*voices.shape, 2), np.float32)
+    return dataset.Dataset(matrices, matrices[0], voices, moments, [], [])
+
+
 @pytest.mark.parametrize("layout", ["frames_features", "features_frames"])
 def test_normalization_is_by_feature_over_clean_copies(layout: str) -> None:
     rng = np.random.default_rng(1)
@@ -107,7 +117,7 @@ def test_normalization_is_by_feature_over_clean_copies(layout: str) -> None:
     axis = 1
     if layout == "features_frames":
         matrices, axis = matrices.swapaxes(2, 3), 0
-    data = dataset.Dataset(matrices, matrices[0], np.zeros((2, 50, 2), np.float32), [], [])
+    data = unlabelled(matrices)
     normalization = data.normalization(feature_axis=axis)
     assert normalization["mean"] == pytest.approx([5.0, -1.0], abs=0.2)
     assert normalization["std"] == pytest.approx([2.0, 0.5], rel=0.1)
@@ -115,7 +125,7 @@ def test_normalization_is_by_feature_over_clean_copies(layout: str) -> None:
 
 def test_constant_feature_has_no_zero_deviation() -> None:
     matrices = np.zeros((1, 3, 4, 1), np.float16)
-    data = dataset.Dataset(matrices, matrices[0], np.zeros((1, 3, 2), np.float32), [], [])
+    data = unlabelled(matrices)
     assert data.normalization(feature_axis=1)["std"] == [0.001]
 
 

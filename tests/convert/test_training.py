@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_edge.convert import teacher, training
+from ser_edge.convert import augment, teacher, training
 from ser_edge.convert.corpus import LABELS, Clip
 from ser_edge.convert.dataset import Dataset, label_indices
 from ser_edge.errors import SerEdgeError
@@ -27,6 +27,7 @@ TINY = training.Recipe(
     warp=0.0,
     colour=0.0,
     mask_frames=0,
+    mask_bands=0,
 )
 FRONTEND = {
     "features": [],
@@ -49,7 +50,8 @@ def data() -> Dataset:
     pure = np.eye(len(LABELS))[label_indices(clips)][:, None, :].repeat(4, axis=1)
     noisy = pure + rng.normal(0, 0.05, size=(3, *pure.shape))
     moments = np.tile(np.float32([1.0, 0.0]), (3, len(clips), 1))
-    return Dataset(noisy.astype(np.float16), pure.astype(np.float16), moments, clips, clips)
+    voices = np.zeros((3, len(clips)), dtype=np.int8)
+    return Dataset(noisy.astype(np.float16), pure.astype(np.float16), voices, moments, clips, clips)
 
 
 def run(data: Dataset, folder: Path, recipe: training.Recipe = TINY, **options: Any) -> Any:
@@ -97,27 +99,15 @@ def test_run_with_other_settings_is_not_resumed(data: Dataset, tmp_path: Path) -
         run(data, tmp_path, other, resume=True)
 
 
-def test_odds_level_labels_and_damp_corpora() -> None:
-    def clips(corpus: str, label: str, count: int) -> list[Clip]:
-        return [Clip(Path("a"), corpus, "anna", "", label, "train")] * count
-
-    chosen = clips("big", "sad", 90) + clips("big", "happy", 10) + clips("small", "sad", 25)
-    odds = training.sampling_odds(chosen, 0.5)
-    big, small = odds[:100].sum(), odds[100:].sum()
-    assert big + small == pytest.approx(1)
-    assert big / small == pytest.approx(2)
-    assert odds[:90].sum() == pytest.approx(odds[90:100].sum())
-    assert len(set(odds[:90])) == 1
-
-
 def lessons_on(data: Dataset, n_steps: int = 1) -> teacher.Lessons:
     """A teacher that takes every clip for its label's successor, and hears the label."""
     truth = np.eye(len(LABELS), dtype=np.float32)[label_indices(data.train_clips)]
+    voices = np.repeat(truth[None], len(augment.VOICES), axis=0)
     return teacher.Lessons(
-        probabilities=np.roll(truth, 1, axis=1),
-        summaries=truth,
-        states=np.repeat(truth[:, None], n_steps, axis=1).astype(np.float16),
-        present=np.ones((len(truth), n_steps), dtype=bool),
+        probabilities=np.roll(voices, 1, axis=2),
+        summaries=voices,
+        states=np.repeat(voices[:, :, None], n_steps, axis=2).astype(np.float16),
+        present=np.ones((*voices.shape[:2], n_steps), dtype=bool),
     )
 
 
@@ -143,13 +133,28 @@ def test_states_are_those_of_the_moments_that_a_copy_shows(data: Dataset) -> Non
     moments[2] = [2.0, 0.0]  # twice as fast
     lessons = lessons_on(data, n_steps)
     lessons.states[:] = np.arange(n_steps)[:, None]
-    lessons.present[:, 4] = False
+    lessons.present[:, :, 4] = False
     batches = training._Batches(replace(data, moments=moments), FRONTEND, TINY, lessons)
     states, present = batches._states(np.array([0, 1, 2]), np.array([0, 0, 0]))
     assert present.tolist() == [[1, 1, 1, 1, 0], [1, 1, 0, 0, 0], [1, 1, 0, 0, 0]]
     assert states[0, :4, 0].tolist() == [0, 1, 2, 3]
     assert states[1, :2, 0].tolist() == [2, 3]
     assert states[2, :2, 0].tolist() == [1, 3]
+
+
+def test_lessons_are_those_on_the_voice_that_a_copy_speaks_with(data: Dataset) -> None:
+    voices = data.voices.copy()
+    voices[1:] = 1
+    lessons = lessons_on(data)
+    lessons.probabilities[1] = np.eye(len(LABELS))[0]
+    lessons.summaries[1] = lessons.states[1] = 7.0
+    recipe = replace(TINY, teacher_share=1.0, mixup=0.0, clean_share=0.5)
+    drawn = training._Batches(replace(data, voices=voices), FRONTEND, recipe, lessons).epoch(0)
+    batch = next(drawn)
+    changed = batch.summaries[:, 0] == 7.0
+    assert 0 < changed.sum() < len(changed)
+    assert np.all(batch.targets[changed] == np.eye(len(LABELS))[0])
+    assert np.all((batch.states[:, 0, 0] == 7.0) == changed)
 
 
 def test_network_without_the_layers_cannot_be_taught(data: Dataset, tmp_path: Path) -> None:
