@@ -29,7 +29,7 @@ def over_time(marks: np.ndarray) -> np.ndarray:
 
 def judged(states: np.ndarray, lengths: int = 3) -> np.ndarray:
     filled = np.full(states.shape[:2], lengths)
-    return head.cross_fitted(states, filled, CLIPS, jobs=2, epochs=8)
+    return head.cross_fitted(states, filled, CLIPS, jobs=2, folds=2, epochs=8)
 
 
 def test_a_mark_of_the_label_is_learned_from_other_speakers() -> None:
