@@ -69,34 +69,20 @@ class Augmentation:
             are, and nothing is warped unless there are as many MFCC as mel bands.
         warp: largest change of the vocal tract's length, a share.
         colour: standard deviation of the first coefficient's offset; that of the k-th is a k-th.
-        bands: mel bands in the widest range that is blanked, twice a clip (SpecAugment, Park et
-            al. 2019); likewise only with as many MFCC as mel bands.
     """
 
-    def __init__(
-        self,
-        frontend: dict[str, Any],
-        *,
-        warp: float = 0.0,
-        colour: float = 0.0,
-        bands: int = 0,
-    ) -> None:
+    def __init__(self, frontend: dict[str, Any], *, warp: float = 0.0, colour: float = 0.0) -> None:
         names = [feature["name"] for feature in frontend["features"]]
         self._first = names.index("mfcc") if "mfcc" in names else None  # all before have one row
         self._n_mfcc = 0
         self._warps = None
-        self._dct = None
         self._colour = colour
-        self._bands = bands
         self._transposed = frontend["layout"] == "features_frames"
         if self._first is not None:
             mfcc = frontend["features"][self._first]
             self._n_mfcc = mfcc["n_mfcc"]
-            if self._n_mfcc == mfcc.get("n_mels"):
-                if warp:
-                    self._warps = warp_matrices(mfcc, frontend["sample_rate"], warp)
-                if bands:
-                    self._dct = dct_matrix(self._n_mfcc).astype(np.float32)
+            if warp and self._n_mfcc == mfcc.get("n_mels"):
+                self._warps = warp_matrices(mfcc, frontend["sample_rate"], warp)
 
     def __call__(self, features: Features, rng: np.random.Generator) -> Features:
         """A changed copy of unnormalized features, shape (batch, *frontend shape)."""
@@ -113,23 +99,6 @@ class Augmentation:
             order = np.arange(1, min(COLOURED, self._n_mfcc - 1) + 1)
             offsets = rng.normal(0.0, self._colour / order, size=(len(cepstra), 1, len(order)))
             cepstra[:, :, 1 : len(order) + 1] += offsets.astype(np.float32)
-        if self._dct is not None:
-            for matrix in cepstra:
-                for _ in range(2):
-                    width = rng.integers(self._bands + 1)
-                    start = rng.integers(self._n_mfcc - width + 1)
-                    flatten_bands(matrix, self._dct[:, start : start + width])
-
-
-def flatten_bands(cepstra: Features, columns: Features) -> None:
-    """Hold some mel bands at their mean over the clip, in place.
-
-    Args:
-        cepstra: shape (n_frames, n_mels).
-        columns: those of :func:`dct_matrix` that belong to the bands, shape (n_mels, n_bands).
-    """
-    levels = cepstra @ columns
-    cepstra += (levels.mean(axis=0) - levels) @ columns.T
 
 
 def mask_frames(features: Features, longest: int, rng: np.random.Generator) -> None:

@@ -51,7 +51,7 @@ from .progress import progress
     help="JSON file with a front end, as in a model's metadata; instead of a preset.",
 )
 @click.option(
-    "--epochs", type=click.IntRange(1), default=60, show_default=True, help="Passes over the clips."
+    "--epochs", type=click.IntRange(1), default=50, show_default=True, help="Passes over the clips."
 )
 @click.option(
     "--copies",

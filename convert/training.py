@@ -30,10 +30,10 @@ class Recipe:
     """The hyper-parameters of a training run."""
 
     architecture: str = "deep"
-    epochs: int = 60
+    epochs: int = 50
     """Each draws as many clips as the training split has."""
     batch_size: int = 32
-    learning_rate: float = 1e-3
+    learning_rate: float = 2.5e-3
     """Reached after the warm-up; then a cosine down to zero over the epochs."""
     warmup_steps: int = 300
     weight_decay: float = 1e-2
@@ -44,16 +44,16 @@ class Recipe:
     """A corpus of n clips is drawn in proportion to n ** exponent; its labels equally often."""
     average_decay: float = 0.999
     """Of the moving average of the weights, per step; the average is what is kept."""
-    clean_share: float = 0.3
+    clean_share: float = 0.5
     """Share of the clips drawn as recorded; the others are one of their augmented copies."""
+    other_voices: float = 0.25
+    """Odds with which a copy in another voice is drawn, to those of one in the clip's own."""
     warp: float = 0.1
     """Largest change of the vocal tract's length, a share (Jaitly & Hinton 2013)."""
     colour: float = 10.0
     """Standard deviation of a random colour's first cepstral coefficient."""
     mask_frames: int = 12
     """Longest stretch of frames that is blanked, twice a clip (SpecAugment, Park et al. 2019)."""
-    mask_bands: int = 8
-    """Mel bands in the widest range that is held at its mean, twice a clip (as above)."""
     teacher_share: float = 0.9
     """Share of the target that is the teacher's probabilities, not the label."""
     summary_weight: float = 0.6
@@ -181,13 +181,14 @@ class _Batches:
         normalization = frontend["normalization"]
         self._mean = np.array(normalization["mean"], dtype=np.float32)[axes]
         self._scale = 1.0 / np.array(normalization["std"], dtype=np.float32)[axes]
-        self._vary = cepstral.Augmentation(
-            frontend, warp=recipe.warp, colour=recipe.colour, bands=recipe.mask_bands
-        )
+        self._vary = cepstral.Augmentation(frontend, warp=recipe.warp, colour=recipe.colour)
         truth = np.eye(len(LABELS), dtype=np.float32)[label_indices(dataset.train_clips)]
         targets = truth + recipe.label_smoothing * (1.0 / len(LABELS) - truth)
         self._targets = targets + recipe.teacher_share * (lessons.probabilities - targets)
         self._voices = dataset.voices
+        # Up to each copy, so that a random number finds one.
+        odds = np.where(dataset.voices[1:] == 0, 1.0, recipe.other_voices)
+        self._copy_odds = np.cumsum(odds / np.maximum(odds.sum(axis=0), 1e-9), axis=0)
         self._lessons = lessons
         self._odds = corpus.sampling_odds(dataset.train_clips, recipe.corpus_exponent)
         self.per_epoch = math.ceil(len(dataset.train_clips) / recipe.batch_size)
@@ -203,7 +204,7 @@ class _Batches:
         rng = np.random.default_rng((recipe.seed, number))
         for _ in range(self.per_epoch):
             rows = rng.choice(len(self._odds), recipe.batch_size, p=self._odds)
-            copies = self._draw_copies(rng)
+            copies = self._draw_copies(rows, rng)
             raw = self._matrices[copies, rows].astype(np.float32)
             features = self.normalized(self._vary(raw, rng))
             if recipe.mask_frames:
@@ -228,12 +229,12 @@ class _Batches:
         states = self._lessons.states[at].astype(np.float32)
         return states, present.astype(np.float32)
 
-    def _draw_copies(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        size = self._recipe.batch_size
+    def _draw_copies(self, rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
         if len(self._matrices) == 1:
-            return np.zeros(size, dtype=np.int64)
-        augmented = rng.integers(1, len(self._matrices), size=size)
-        return np.where(rng.random(size) < self._recipe.clean_share, 0, augmented)
+            return np.zeros_like(rows)
+        passed = self._copy_odds[:, rows] < rng.random(len(rows))
+        augmented = 1 + np.minimum(passed.sum(axis=0), len(passed) - 1)
+        return np.where(rng.random(len(rows)) < self._recipe.clean_share, 0, augmented)
 
 
 def _mixup(batch: _Batch, alpha: float, rng: np.random.Generator) -> _Batch:

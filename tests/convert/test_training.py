@@ -27,7 +27,6 @@ TINY = training.Recipe(
     warp=0.0,
     colour=0.0,
     mask_frames=0,
-    mask_bands=0,
 )
 FRONTEND = {
     "features": [],
@@ -155,6 +154,18 @@ def test_lessons_are_those_on_the_voice_that_a_copy_speaks_with(data: Dataset) -
     assert 0 < changed.sum() < len(changed)
     assert np.all(batch.targets[changed] == np.eye(len(LABELS))[0])
     assert np.all((batch.states[:, 0, 0] == 7.0) == changed)
+
+
+def test_copies_in_other_voices_are_drawn_by_their_odds(data: Dataset) -> None:
+    n_clips = len(data.train_clips)
+    voices = np.zeros((3, n_clips), dtype=np.int8)
+    voices[2] = 1
+    recipe = replace(TINY, clean_share=0.2, other_voices=0.25)
+    lessons = lessons_on(data)
+    batches = training._Batches(replace(data, voices=voices), FRONTEND, recipe, lessons)
+    rows = np.arange(n_clips).repeat(500)
+    drawn = np.bincount(batches._draw_copies(rows, np.random.default_rng(1))) / len(rows)
+    assert drawn == pytest.approx([0.2, 0.64, 0.16], abs=0.01)
 
 
 def test_network_without_the_layers_cannot_be_taught(data: Dataset, tmp_path: Path) -> None:
