@@ -1,9 +1,10 @@
 """Changes to a converted model, so that it computes what the original does.
 
-- A dynamic-range convolution rounds its input to 256 steps over the range of the whole input.
-  Where rows of features differ a thousandfold, as a zero-crossing rate and the first cepstral
-  coefficient do, little is left of the small ones. So convolutions compute in float, though their
-  weights are stored as int8. Recurrent and dense layers round row by row and lose less.
+- A dynamic-range layer rounds its input to 256 steps: a convolution over the range of the whole
+  input, recurrent and dense layers row by row. Where rows of features differ a thousandfold, as a
+  zero-crossing rate and the first cepstral coefficient do, little is left of the small ones; and a
+  difference in the last bit of a float, as between processors, can become one of a whole step. So
+  these layers compute in float, though their weights are stored as int8.
 - TensorFlow's converter clips the cell state of every LSTM that it fuses to +-10, which Keras does
   not. So the clipping is switched off.
 """
@@ -31,8 +32,9 @@ _RUNTIME_BYTES = 16
 def rewrite(flatbuffer: bytes, quantization: str) -> bytes:
     """Rewrite a model as the quantization needs it.
 
-    Every int8 kernel of a ``dynamic`` model's convolutions gets a DEQUANTIZE before it, which the
-    interpreter runs once, when the model first runs. An ``int8`` model is calibrated as it stands.
+    The int8 weights of a ``dynamic`` model's layers get a DEQUANTIZE before them, which the
+    interpreter runs once, when the model first runs; but not in a loop (a recurrent layer that is
+    not fused), where it might run in every step. An ``int8`` model is calibrated as it stands.
 
     Args:
         flatbuffer: a TensorFlow Lite model.
@@ -51,10 +53,10 @@ def rewrite(flatbuffer: bytes, quantization: str) -> bytes:
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(flatbuffer), 0))
     changed = sum(_unclip(graph) for graph in model.subgraphs)
     if quantization == "dynamic":
-        convolutions = sum(_compute_in_float(schema, model, graph) for graph in model.subgraphs)
-        if convolutions:
+        layers = _compute_in_float(schema, model, model.subgraphs[0])
+        if layers:
             _raise_minimum_runtime(model)
-        changed += convolutions
+        changed += layers
     if not changed:
         return flatbuffer
 
@@ -80,27 +82,35 @@ def _unclip(graph: Any) -> int:
 
 
 def _compute_in_float(schema: Any, model: Any, graph: Any) -> int:
-    """Let the convolutions of a graph compute in float; how many there were."""
-    operator_codes = schema.BuiltinOperator
-    convolutions = (operator_codes.CONV_2D, operator_codes.DEPTHWISE_CONV_2D)
+    """Let the layers of a graph with int8 weights compute in float; how many there were."""
+    codes, types = schema.BuiltinOperator, schema.TensorType
+    layers = (
+        codes.CONV_2D,
+        codes.DEPTHWISE_CONV_2D,
+        codes.FULLY_CONNECTED,
+        codes.UNIDIRECTIONAL_SEQUENCE_LSTM,
+    )
     operators = []
     changed = 0
     for operator in graph.operators:
         code = model.operatorCodes[operator.opcodeIndex].builtinCode
-        if code in convolutions:
-            source, kernel = (graph.tensors[index] for index in operator.inputs[:2])
-            types = schema.TensorType
-            if source.type == types.FLOAT32 and kernel.type == types.INT8:
-                graph.tensors.append(_float_twin(schema, kernel))
+        if code in layers and graph.tensors[operator.inputs[0]].type == types.FLOAT32:
+            weights = [
+                place
+                for place, index in enumerate(operator.inputs)
+                if index >= 0 and graph.tensors[index].type == types.INT8
+            ]
+            for place in weights:
+                graph.tensors.append(_float_twin(schema, graph.tensors[operator.inputs[place]]))
                 dequantize = schema.OperatorT()
                 dequantize.opcodeIndex = _dequantize_code(schema, model)
-                dequantize.inputs = [int(operator.inputs[1])]
+                dequantize.inputs = [int(operator.inputs[place])]
                 dequantize.outputs = [len(graph.tensors) - 1]
                 dequantize.builtinOptionsType = schema.BuiltinOptions.DequantizeOptions
                 dequantize.builtinOptions = schema.DequantizeOptionsT()
-                operator.inputs[1] = dequantize.outputs[0]
+                operator.inputs[place] = dequantize.outputs[0]
                 operators.append(dequantize)
-                changed += 1
+            changed += bool(weights)
         operators.append(operator)
     graph.operators = operators
     return changed

@@ -58,6 +58,23 @@ def test_small_features_survive_beside_large_ones() -> None:
     assert np.abs(found - expected).max() < 0.03 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("recurrent", [True, False])
+def test_a_difference_in_the_last_bit_stays_one(recurrent: bool) -> None:
+    """As between processors: it must not become a whole step of a rounded input."""
+    tf.keras.utils.set_random_seed(1)
+    computed = [layers.LSTM(32)] if recurrent else [layers.Flatten(), layers.Dense(32)]
+    model = tf.keras.Sequential([tf.keras.Input((20, 64)), *computed])
+    flatbuffer = conversion.to_tflite(original.from_keras(model, "Keras"), (20, 64), "dynamic")
+    assert len(flatbuffer) < 4 * model.count_params()
+    rng = np.random.default_rng(1)
+    matrix = rng.standard_normal((20, 64)).astype(np.float32)
+    nearly = matrix * (1 + 1e-6 * rng.standard_normal(matrix.shape)).astype(np.float32)
+    assert np.abs(answer(flatbuffer, nearly) - answer(flatbuffer, matrix)).max() < 1e-5
+    # What is left is the rounding of the weights.
+    expected = model(matrix[None]).numpy()[0]
+    assert np.abs(answer(flatbuffer, matrix) - expected).max() < 0.03 * np.abs(expected).max()
+
+
 def test_weights_are_aligned() -> None:
     """As TensorFlow Lite's schema demands: processors may not read them otherwise."""
     from tensorflow.lite.python import schema_py_generated as schema
