@@ -3,7 +3,7 @@
     python -m tests.bench.experiments [--index FOLDER] [--cache FOLDER] [--seed N] [ROW ...]
 
 Every row changes one thing of the row before. It is trained on the training speakers, for few
-epochs: all rows cost about two hours on one core. Given numbers, it trains those rows alone; rows
+epochs: all rows cost about an hour on one core. Given numbers, it trains those rows alone; rows
 that are done are read from the cache, broken ones go on from their last epoch.
 """
 
