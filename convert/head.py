@@ -109,7 +109,7 @@ def _judge(task: _Task) -> Floats:
     tf = tensorflow()
     tf.keras.utils.set_random_seed(0)
     network = _build(states.shape[2:])
-    # The first layer standardizes, by what it sees of the known speakers.
+    # Standardized by what the known speakers hold, as recorded.
     some = np.random.default_rng(0).permutation(known)[:2000]
     filled = states[0, some][_present(lengths[0, some], states.shape[2]) > 0].astype(np.float32)
     mean, std = filled.mean(axis=0), filled.std(axis=0) + 1e-5
