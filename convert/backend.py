@@ -35,3 +35,11 @@ def tensorflow() -> Any:
             f"TensorFlow {tf.__version__} needs tf_keras beside it: pip install tf_keras"
         )
     return tf
+
+
+def compute_in_one_order() -> None:
+    """Let one seed give one model, and leave the machine's other cores free."""
+    tf = tensorflow()
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.experimental.enable_op_determinism()

@@ -14,7 +14,7 @@ import click
 from ser_edge.errors import ModelError, SerEdgeError
 
 from . import architectures, presets
-from .backend import tensorflow
+from .backend import compute_in_one_order
 from .progress import progress
 
 
@@ -118,7 +118,7 @@ def train(
     # What can be wrong in the arguments comes before the wait for TensorFlow.
     clips = corpus.choose(corpus.read_index(index), corpora)
     spec = presets.frontend(preset) if frontend_file is None else _read_frontend(frontend_file)
-    _compute_in_one_order()
+    compute_in_one_order()
     from . import bundle, conversion, dataset, original, teacher, tflite, training
 
     cache = cache or dataset.default_cache()
@@ -184,15 +184,6 @@ def train(
         progress=progress("dev clips"),
     )
     click.echo(json.dumps(metadata.details["accuracy"], indent=1), err=True)
-
-
-def _compute_in_one_order() -> None:
-    """Let one seed give one model, and leave the machine's other cores free."""
-    tf = tensorflow()
-
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    tf.config.experimental.enable_op_determinism()
 
 
 def _read_frontend(path: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ser_edge.errors import SerEdgeError
 
-from .backend import tensorflow
+from .backend import compute_in_one_order, tensorflow
 from .corpus import LABELS, Clip, sampling_odds
 from .dataset import label_indices
 
@@ -93,10 +93,7 @@ def cross_fitted(
 
 def _start_worker() -> None:
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-    tf = tensorflow()
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    tf.config.experimental.enable_op_determinism()
+    compute_in_one_order()
 
 
 _Task = tuple[Path, NDArray[np.int64], list[Clip], NDArray[np.int64], NDArray[np.int64], int]

@@ -249,25 +249,13 @@ def states_of(
     Returns:
         A list for each of :data:`ser_edge.convert.augment.VOICES`, as recorded first.
     """
-    return [
-        _in_one_voice(clips, speed, window_seconds, cache, jobs, progress)
-        for speed in augment.VOICES
-    ]
-
-
-def _in_one_voice(
-    clips: Sequence[Clip],
-    speed: float,
-    window_seconds: float,
-    cache: Path,
-    jobs: int,
-    progress: Callable[[int, int], None],
-) -> States:
-    states: dict[Path, NDArray[np.float16]] = {}
-    for corpus in dict.fromkeys(clip.corpus for clip in clips):
-        paths = [clip.path for clip in clips if clip.corpus == corpus]
-        states.update(zip(paths, _load(paths, speed, window_seconds, cache, jobs, progress)))
-    return [states[clip.path] for clip in clips]
+    states: dict[tuple[Path, float], NDArray[np.float16]] = {}
+    for speed in augment.VOICES:
+        for corpus in dict.fromkeys(clip.corpus for clip in clips):
+            paths = [clip.path for clip in clips if clip.corpus == corpus]
+            loaded = _load(paths, speed, window_seconds, cache, jobs, progress)
+            states.update(((path, speed), steps) for path, steps in zip(paths, loaded))
+    return [[states[clip.path, speed] for clip in clips] for speed in augment.VOICES]
 
 
 def _load(

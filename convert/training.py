@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from ser_edge.errors import SerEdgeError
 
-from . import architectures, cepstral, corpus, teacher
+from . import architectures, cepstral, teacher
 from .backend import tensorflow
-from .corpus import LABELS, Clip
+from .corpus import LABELS, Clip, sampling_odds
 from .dataset import Dataset, label_indices
 from .evaluation import measure_by_corpus
 from .teacher import STEP_SECONDS, Lessons
@@ -190,7 +190,7 @@ class _Batches:
         odds = np.where(dataset.voices[1:] == 0, 1.0, recipe.other_voices)
         self._copy_odds = np.cumsum(odds / np.maximum(odds.sum(axis=0), 1e-9), axis=0)
         self._lessons = lessons
-        self._odds = corpus.sampling_odds(dataset.train_clips, recipe.corpus_exponent)
+        self._odds = sampling_odds(dataset.train_clips, recipe.corpus_exponent)
         self.per_epoch = math.ceil(len(dataset.train_clips) / recipe.batch_size)
 
     def normalized(self, matrices: NDArray[Any]) -> NDArray[np.float32]:
