@@ -104,15 +104,17 @@ def results(out: bytes) -> list[dict]:
 def test_a_microphone_hears_what_a_file_holds(server, speech, recordings, classifier):
     from ser_edge.resample import resample
 
-    clips = [recordings[clip.path.name] for clip in speech[::25]]
-    clips = [clip for clip in clips if 1 < clip.size / 16_000 < 3][:4]
+    # Answers that are no toss-up: a window that starts elsewhere than the file may tip those.
+    hearer = Classifier(classifier.model, threshold=0)
     expected = []
     played = []
-    for clip in clips:
+    for clip in (recordings[clip.path.name] for clip in speech[::10]):
         loud = resample(clip, 16_000, SOURCE_RATE)
-        played += [loud, np.zeros(round(GAP_SECONDS * SOURCE_RATE), np.float32)]
-        result = Classifier(classifier.model, threshold=0).classify_samples(loud, SOURCE_RATE)
-        expected.append(result.label)
+        result = hearer.classify_samples(loud, SOURCE_RATE)
+        if 1 < clip.size / 16_000 < 3 and result.confidence > 0.7 and len(expected) < 4:
+            expected.append(result.label)
+            played += [loud, np.zeros(round(GAP_SECONDS * SOURCE_RATE), np.float32)]
+    assert len(expected) == 4
     process = listening(server, "--device", "default", "--hop", "0.25")
     server.play(np.concatenate(played))
     process.send_signal(signal.SIGTERM)
