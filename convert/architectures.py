@@ -16,7 +16,13 @@ SUMMARY = "summary"
 """Name of the layer that sums up a clip, shape (256,)."""
 
 STATES = "states"
-"""Name of the layer that tells what is heard in every 80 ms, shape (n_steps, 128)."""
+"""Name of the layer that tells what is heard in every step, shape (n_steps, 128)."""
+
+STEP_FRAMES = 8
+"""Frames in a step."""
+
+RMS = 1
+"""Place of the RMS among the features of every preset; it is least where a window is filled up."""
 
 
 def build(name: str, input_shape: tuple[int, int], n_labels: int) -> Any:
@@ -67,30 +73,48 @@ def _compact(layers: Any, x: Any) -> Any:
 
 
 def _deep(layers: Any, x: Any) -> Any:
-    """Residual convolutions over time that hear the whole clip, two LSTMs, attentive pooling."""
+    """Residual convolutions over time that hear the whole clip, two LSTMs, attentive pooling.
 
-    def excite(x: Any) -> Any:
+    It hears the features and how they differ from their mean over the clip, which tells less of
+    the speaker and the room. Frames that only fill the window up are left out wherever time is
+    summed over, so a clip sounds the same in a longer window.
+    """
+    tf = tensorflow()
+
+    def mean_over_time(x: Any, filled: Any) -> Any:
+        n_filled = tf.maximum(tf.reduce_sum(filled, axis=1, keepdims=True), 1.0)
+        return tf.reduce_sum(x * filled, axis=1, keepdims=True) / n_filled
+
+    def excite(x: Any, filled: Any) -> Any:
         """Scale the channels by what the whole clip holds of them (Hu et al. 2018)."""
         filters = x.shape[-1]
-        whole = layers.GlobalAveragePooling1D(keepdims=True)(x)
-        whole = layers.Dense(filters // 8, activation="relu")(whole)
+        whole = layers.Dense(filters // 8, activation="relu")(mean_over_time(x, filled))
         return layers.Multiply()([x, layers.Dense(filters, activation="sigmoid")(whole)])
 
+    def residual(x: Any, filled: Any) -> Any:
+        return layers.ReLU()(layers.Add()([x, excite(_convolve(layers, x, 128, 3), filled)]))
+
+    def halve(x: Any) -> Any:
+        return layers.MaxPooling1D(2, padding="same")(x)
+
+    level = x[:, :, RMS : RMS + 1]
+    filled = tf.cast(level > tf.reduce_min(level, axis=1, keepdims=True), tf.float32)
+    x = tf.concat([x, (x - mean_over_time(x, filled)) * filled], axis=2)
     x = layers.ReLU()(_convolve(layers, x, 96, 5))
-    x = layers.MaxPooling1D(2, padding="same")(x)
+    x, filled = halve(x), halve(filled)
     x = layers.ReLU()(_convolve(layers, x, 128, 5))
-    x = layers.ReLU()(layers.Add()([x, excite(_convolve(layers, x, 128, 3))]))
-    x = layers.MaxPooling1D(2, padding="same")(x)
+    x = residual(x, filled)
+    x, filled = halve(x), halve(filled)
     x = layers.Dropout(0.1)(x)
     for _ in range(2):
-        x = layers.ReLU()(layers.Add()([x, excite(_convolve(layers, x, 128, 3))]))
-    x = layers.MaxPooling1D(2, padding="same")(x)
+        x = residual(x, filled)
+    x, filled = halve(x), halve(filled)
     x = layers.Dropout(0.1)(x)
     x = layers.Add(name=STATES)([x, layers.LSTM(128, return_sequences=True)(x)])
     x = layers.Dropout(0.1)(x)
     x = layers.LSTM(128, return_sequences=True)(x)
     x = layers.Dropout(0.1)(x)
-    x = _attentive_statistics(layers, x)
+    x = _attentive_statistics(layers, x, (filled - 1.0) * 1e4)
     x = layers.Dropout(0.2)(x)
     x = layers.Dense(64, activation="relu")(x)
     return layers.Dropout(0.1)(x)
@@ -106,12 +130,15 @@ def _convolve(layers: Any, x: Any, filters: int, kernel: int) -> Any:
     return tf.squeeze(layers.BatchNormalization()(tf.expand_dims(x, 1)), 1)
 
 
-def _attentive_statistics(layers: Any, x: Any) -> Any:
-    """Weighted mean and standard deviation over time (Okabe et al. 2018), weights by attention."""
+def _attentive_statistics(layers: Any, x: Any, bias: Any = 0.0) -> Any:
+    """Weighted mean and standard deviation over time (Okabe et al. 2018), weights by attention.
+
+    The bias is added to the logits of the weights.
+    """
     tf = tensorflow()
 
     weights = layers.Dense(32, activation="tanh")(x)
-    weights = layers.Softmax(axis=1)(layers.Dense(1)(weights))
+    weights = layers.Softmax(axis=1)(layers.Dense(1)(weights) + bias)
     mean = tf.reduce_sum(weights * x, axis=1)
     variance = tf.reduce_sum(weights * tf.square(x), axis=1) - tf.square(mean)
     # The floor keeps the square root's gradient finite.
@@ -196,3 +223,6 @@ NAMES = tuple(_BUILDERS)
 
 TEACHABLE = ("compact", "deep")
 """Those with the layers :data:`SUMMARY` and :data:`STATES`."""
+
+ANY_LENGTH = ("deep",)
+"""Those that hear a clip alike in windows of any length."""

@@ -123,6 +123,8 @@ def train(
 
     cache = cache or dataset.default_cache()
     recipe = training.Recipe(architecture=architecture, epochs=epochs, seed=seed)
+    if architecture not in architectures.ANY_LENGTH:
+        recipe = replace(recipe, crop_frames=0)
     lessons, card = None, {}
     if taught:
         lessons = teacher.lessons(

@@ -19,12 +19,11 @@ from . import jobs, original
 from .backend import tensorflow
 from .original import Original
 from .rewriting import rewrite
-from .tflite import check_operators, minimum_runtime
+from .tflite import check_operators, minimum_runtime, operators
 
 QUANTIZATIONS = ("dynamic", "float16", "int8", "none")
-"""How weights are stored: ``dynamic`` as int8, where recurrent and dense layers round their inputs
-to int8 while running and convolutions do not; ``float16``; ``int8``, with all activations rounded
-to int8 by calibrated ranges; ``none`` as float32."""
+"""How weights are stored: ``dynamic`` as int8, with which layers compute in float; ``float16``;
+``int8``, with all activations rounded to int8 by calibrated ranges; ``none`` as float32."""
 
 FLATBUFFER = "model.tflite"
 """Name of the result in the scratch folder."""
@@ -118,13 +117,13 @@ def to_tflite(
         concrete = tf.function(inference).get_concrete_function(one)
         tf.saved_model.save(model.trackable, folder, signatures=concrete)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        if quantization != "none":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if quantization == "float16":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.target_spec.supported_types = [tf.float16]
         elif quantization == "int8":
             if calibration is None:
                 raise ModelError("int8 needs typical recordings to calibrate with")
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.representative_dataset = lambda: ([matrix[None]] for matrix in calibration)
             # What has no int8 kernel stays float.
             converter.target_spec.supported_ops = [
@@ -133,6 +132,10 @@ def to_tflite(
             ]
         try:
             flatbuffer = converter.convert()
+            if quantization == "dynamic" and "WHILE" in operators(bytes(flatbuffer)):
+                # Of the weights in a loop TensorFlow takes better care than a rewriting could.
+                converter.optimizations = [tf.lite.Optimize.DEFAULT]
+                flatbuffer = converter.convert()
         except MemoryError:
             raise
         except Exception as error:  # The converter raises bare Exception and its own kinds.

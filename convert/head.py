@@ -36,6 +36,17 @@ LABEL_SMOOTHING = 0.1
 CORPUS_EXPONENT = 0.6
 """A corpus of n clips is drawn in proportion to n ** exponent; its labels equally often."""
 
+CONSTANTS = (
+    UNITS,
+    ATTENTIONS,
+    BATCH_SIZE,
+    LEARNING_RATE,
+    WEIGHT_DECAY,
+    LABEL_SMOOTHING,
+    CORPUS_EXPONENT,
+)
+"""What else a judgement depends on, for the key of a cache."""
+
 _PREDICTED = 64  # clips at once
 
 Floats = NDArray[np.float32]

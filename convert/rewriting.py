@@ -1,10 +1,12 @@
 """Changes to a converted model, so that it computes what the original does.
 
-- A dynamic-range layer rounds its input to 256 steps: a convolution over the range of the whole
-  input, recurrent and dense layers row by row. Where rows of features differ a thousandfold, as a
-  zero-crossing rate and the first cepstral coefficient do, little is left of the small ones; and a
-  difference in the last bit of a float, as between processors, can become one of a whole step. So
-  these layers compute in float, though their weights are stored as int8.
+- What TensorFlow calls dynamic range rounds the inputs of a layer to 256 steps: of a convolution
+  over the range of the whole input, of recurrent and dense layers row by row. Where rows of
+  features differ a thousandfold, as a zero-crossing rate and the first cepstral coefficient do,
+  little is left of the small ones; and a difference in the last bit of a float, as between
+  processors, can become one of a whole step. It also rounds the weights of recurrent and dense
+  layers by one scale for all channels. So here layers compute in float, and only their weights
+  are stored as int8, by a scale for every channel.
 - TensorFlow's converter clips the cell state of every LSTM that it fuses to +-10, which Keras does
   not. So the clipping is switched off.
 """
@@ -13,9 +15,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ser_edge.errors import ModelError
 
 from .backend import tensorflow
+
+_SMALLEST_BYTES = 4096
+"""Float weights in less stay what they are, as TensorFlow has it too."""
 
 _ALIGNMENT = 16
 """Of stored tensors, in bytes: ``force_align`` of TensorFlow Lite's schema."""
@@ -32,17 +39,17 @@ _RUNTIME_BYTES = 16
 def rewrite(flatbuffer: bytes, quantization: str) -> bytes:
     """Rewrite a model as the quantization needs it.
 
-    The int8 weights of a ``dynamic`` model's layers get a DEQUANTIZE before them, which the
-    interpreter runs once, when the model first runs; but not in a loop (a recurrent layer that is
-    not fused), where it might run in every step. An ``int8`` model is calibrated as it stands.
+    In a ``dynamic`` model the weights of layers become int8, where they are not, with a DEQUANTIZE
+    before them, which the interpreter runs once, when the model first runs. Layers in a loop (a
+    recurrent layer that is not fused), where it might run in every step, stay as they are. An
+    ``int8`` model is calibrated as it stands.
 
     Args:
         flatbuffer: a TensorFlow Lite model.
-        quantization: how it was converted: one of :data:`.conversion.QUANTIZATIONS`.
+        quantization: how its weights are to be stored: one of :data:`.conversion.QUANTIZATIONS`.
 
     Returns:
-        A model of about the same size and the same interface; the same bytes where nothing is to
-        do.
+        A model of the same interface; the same bytes where nothing is to do.
     """
     if quantization == "int8":
         return flatbuffer
@@ -53,10 +60,11 @@ def rewrite(flatbuffer: bytes, quantization: str) -> bytes:
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(flatbuffer), 0))
     changed = sum(_unclip(graph) for graph in model.subgraphs)
     if quantization == "dynamic":
-        layers = _compute_in_float(schema, model, model.subgraphs[0])
+        layers = _store_in_int8(schema, model, model.subgraphs[0])
         if layers:
             _raise_minimum_runtime(model)
         changed += layers
+        _drop_unused(model)
     if not changed:
         return flatbuffer
 
@@ -81,8 +89,8 @@ def _unclip(graph: Any) -> int:
     return changed
 
 
-def _compute_in_float(schema: Any, model: Any, graph: Any) -> int:
-    """Let the layers of a graph with int8 weights compute in float; how many there were."""
+def _store_in_int8(schema: Any, model: Any, graph: Any) -> int:
+    """Let a graph's layers compute in float with weights of int8; how many there are."""
     codes, types = schema.BuiltinOperator, schema.TensorType
     layers = (
         codes.CONV_2D,
@@ -95,10 +103,14 @@ def _compute_in_float(schema: Any, model: Any, graph: Any) -> int:
     for operator in graph.operators:
         code = model.operatorCodes[operator.opcodeIndex].builtinCode
         if code in layers and graph.tensors[operator.inputs[0]].type == types.FLOAT32:
+            axis = 3 if code == codes.DEPTHWISE_CONV_2D else 0
+            places = [place for place, index in enumerate(operator.inputs) if index >= 0]
+            for place in places:
+                _round(schema, model, graph.tensors[operator.inputs[place]], axis)
             weights = [
                 place
-                for place, index in enumerate(operator.inputs)
-                if index >= 0 and graph.tensors[index].type == types.INT8
+                for place in places
+                if graph.tensors[operator.inputs[place]].type == types.INT8
             ]
             for place in weights:
                 graph.tensors.append(_float_twin(schema, graph.tensors[operator.inputs[place]]))
@@ -114,6 +126,35 @@ def _compute_in_float(schema: Any, model: Any, graph: Any) -> int:
         operators.append(operator)
     graph.operators = operators
     return changed
+
+
+def _round(schema: Any, model: Any, tensor: Any, axis: int) -> None:
+    """Make stored float weights int8, by a scale for every channel on the axis."""
+    data = model.buffers[tensor.buffer].data
+    if tensor.type != schema.TensorType.FLOAT32 or data is None or len(data) < _SMALLEST_BYTES:
+        return
+    values = np.frombuffer(bytes(data), np.float32).reshape(tensor.shape)
+    others = tuple(other for other in range(values.ndim) if other != axis)
+    scales = np.abs(values).max(axis=others, keepdims=True) / 127
+    scales[scales == 0] = 1.0
+    rounded = schema.BufferT()
+    rounded.data = np.rint(values / scales).astype(np.int8).ravel().view(np.uint8)
+    model.buffers.append(rounded)
+    tensor.buffer = len(model.buffers) - 1
+    tensor.type = schema.TensorType.INT8
+    tensor.quantization = schema.QuantizationParametersT()
+    tensor.quantization.scale = scales.ravel()
+    tensor.quantization.zeroPoint = np.zeros(scales.size, np.int64)
+    tensor.quantization.quantizedDimension = axis
+
+
+def _drop_unused(model: Any) -> None:
+    """Empty the buffers that nothing refers to any more."""
+    used = {tensor.buffer for graph in model.subgraphs for tensor in graph.tensors}
+    used |= {entry.buffer for entry in model.metadata or ()}
+    for index, buffer in enumerate(model.buffers):
+        if index not in used:
+            buffer.data = None
 
 
 def _float_twin(schema: Any, tensor: Any) -> Any:

@@ -128,7 +128,8 @@ def _judged(
 ) -> Floats:
     """The labels' probabilities, from the cache or computed."""
     listing = [(str(clip.path), clip.speaker, clip.label) for clip in clips]
-    key = hashlib.sha256(json.dumps([listing, augment.VOICES, n_steps, folds, epochs]).encode())
+    settings = [augment.VOICES, n_steps, folds, epochs, head.CONSTANTS]
+    key = hashlib.sha256(json.dumps([listing, settings]).encode())
     file = cache / f"judged-{key.hexdigest()[:16]}.npy"
     if not file.exists():
         size = states[0][0].shape[1]

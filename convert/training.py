@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ser_edge.errors import SerEdgeError
 
 from . import architectures, cepstral, teacher
+from .architectures import RMS, STEP_FRAMES
 from .backend import tensorflow
 from .corpus import LABELS, Clip, sampling_odds
 from .dataset import Dataset, label_indices
@@ -33,7 +34,7 @@ class Recipe:
     epochs: int = 50
     """Each draws as many clips as the training split has."""
     batch_size: int = 32
-    learning_rate: float = 2.5e-3
+    learning_rate: float = 4e-3
     """Reached after the warm-up; then a cosine down to zero over the epochs."""
     warmup_steps: int = 300
     weight_decay: float = 1e-2
@@ -54,6 +55,8 @@ class Recipe:
     """Standard deviation of a random colour's first cepstral coefficient."""
     mask_frames: int = 12
     """Longest stretch of frames that is blanked, twice a clip (SpecAugment, Park et al. 2019)."""
+    crop_frames: int = 264
+    """Longest part of a clip that is heard at once, from a random start; 0: all of it."""
     teacher_share: float = 0.9
     """Share of the target that is the teacher's probabilities, not the label."""
     summary_weight: float = 0.6
@@ -94,23 +97,25 @@ def train(
 
     Raises:
         SerEdgeError: the run to resume had other settings, or the architecture has no layers that
-            could guess what a teacher hears.
+            could guess what a teacher hears or hears parts of a window otherwise than the whole.
     """
     taught = recipe.summary_weight or recipe.state_weight
     if taught and recipe.architecture not in architectures.TEACHABLE:
         raise SerEdgeError(f"the network {recipe.architecture!r} can only learn without teacher")
+    if recipe.crop_frames and recipe.architecture not in architectures.ANY_LENGTH:
+        raise SerEdgeError(f"the network {recipe.architecture!r} can only learn from whole windows")
     tf = tensorflow()
 
     tf.keras.utils.set_random_seed(recipe.seed)
     folder.mkdir(parents=True, exist_ok=True)
     steps, channels = dataset.dev.shape[1:]
     shape = (steps, channels)
-    model = architectures.build(recipe.architecture, shape, len(LABELS))
-    average = architectures.build(recipe.architecture, shape, len(LABELS))
-    average.set_weights(model.get_weights())
     n_steps = 1 + int(frontend["window_seconds"] / STEP_SECONDS)
     lessons = lessons or teacher.none(len(dataset.train_clips), n_steps)
     batches = _Batches(dataset, frontend, recipe, lessons)
+    model = architectures.build(recipe.architecture, (batches.crop, channels), len(LABELS))
+    average = architectures.build(recipe.architecture, shape, len(LABELS))
+    average.set_weights(model.get_weights())
     student = _with_guesses(model, lessons.summaries.shape[2]) if taught else model
     optimizer = _optimizer(recipe, batches.per_epoch)
     step = _training_step(student, model, average, optimizer, recipe)
@@ -191,6 +196,8 @@ class _Batches:
         self._copy_odds = np.cumsum(odds / np.maximum(odds.sum(axis=0), 1e-9), axis=0)
         self._lessons = lessons
         self._odds = sampling_odds(dataset.train_clips, recipe.corpus_exponent)
+        n_frames = dataset.train.shape[2]
+        self.crop = min(recipe.crop_frames or n_frames, n_frames)
         self.per_epoch = math.ceil(len(dataset.train_clips) / recipe.batch_size)
 
     def normalized(self, matrices: NDArray[Any]) -> NDArray[np.float32]:
@@ -206,22 +213,25 @@ class _Batches:
             rows = rng.choice(len(self._odds), recipe.batch_size, p=self._odds)
             copies = self._draw_copies(rows, rng)
             raw = self._matrices[copies, rows].astype(np.float32)
+            starts = self._draw_starts(raw, rng)
+            raw = _from(raw, starts, self.crop)
             features = self.normalized(self._vary(raw, rng))
             if recipe.mask_frames:
                 cepstral.mask_frames(features, recipe.mask_frames, rng)
             voices = self._voices[copies, rows]
             summaries = self._lessons.summaries[voices, rows]
-            states, present = self._states(copies, rows)
+            states, present = self._states(copies, rows, starts // STEP_FRAMES)
             batch = _Batch(features, self._targets[voices, rows], summaries, states, present)
             yield _mixup(batch, recipe.mixup, rng) if recipe.mixup else batch
 
     def _states(
-        self, copies: NDArray[np.int64], rows: NDArray[np.int64]
+        self, copies: NDArray[np.int64], rows: NDArray[np.int64], starts: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The teacher's states at the moments that the steps of the matrices show."""
+        """The teacher's states at the moments that the steps of the cropped matrices show."""
         n_steps = self._lessons.present.shape[2]
         pace, start = self._moments[copies, rows].T[:, :, None]
-        middles = (np.arange(n_steps) + 0.5) * STEP_SECONDS
+        steps = np.arange(-(-self.crop // STEP_FRAMES)) + starts[:, None]
+        middles = (steps + 0.5) * STEP_SECONDS
         places = np.floor((middles * pace + start) / STEP_SECONDS).astype(int)
         inside = np.clip(places, 0, n_steps - 1)
         at = self._voices[copies, rows][:, None], rows[:, None], inside
@@ -229,12 +239,28 @@ class _Batches:
         states = self._lessons.states[at].astype(np.float32)
         return states, present.astype(np.float32)
 
+    def _draw_starts(self, raw: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.int64]:
+        """First frames of the parts that are heard, on the grid of the teacher's steps."""
+        filled = raw.shape[1] - np.argmax(raw[:, ::-1, RMS] > 0, axis=1)
+        spare = np.maximum(filled - self.crop, 0) // STEP_FRAMES
+        starts: NDArray[np.int64] = rng.integers(spare + 1) * STEP_FRAMES
+        return starts
+
     def _draw_copies(self, rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
         if len(self._matrices) == 1:
             return np.zeros_like(rows)
         passed = self._copy_odds[:, rows] < rng.random(len(rows))
         augmented = 1 + np.minimum(passed.sum(axis=0), len(passed) - 1)
         return np.where(rng.random(len(rows)) < self._recipe.clean_share, 0, augmented)
+
+
+def _from(
+    matrices: NDArray[np.float32], starts: NDArray[np.int64], n_frames: int
+) -> NDArray[np.float32]:
+    """Of every matrix, (batch, frames, features), n frames from its start."""
+    places = starts[:, None] + np.arange(n_frames)
+    parts: NDArray[np.float32] = matrices[np.arange(len(matrices))[:, None], places]
+    return parts
 
 
 def _mixup(batch: _Batch, alpha: float, rng: np.random.Generator) -> _Batch:

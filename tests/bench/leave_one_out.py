@@ -51,6 +51,39 @@ def folds(clips: Sequence[Clip]) -> list[set[tuple[str, str]]]:
     ]
 
 
+def everything(clips: Sequence[Clip], cache: Path) -> tuple[dataset.Dataset, list[teacher.States]]:
+    """Features and the teacher's states of all training clips and of both corpora's dev clips.
+
+    Those of the training clips are the ones that the bundled model learns from.
+    """
+    spec = presets.frontend("compact")
+    # In a fold the dev speakers of the two corpora teach, too.
+    rest = [
+        replace(clip, split="train") if clip.corpus in CORPORA else clip
+        for clip in clips
+        if clip.split == "dev"
+    ]
+    loaded = [
+        dataset.load(
+            part, spec, copies=6, seed=dataset.SEED, cache=cache, progress=progress("features")
+        )
+        for part in (clips, rest)
+    ]
+    heard = [
+        teacher.states_of(
+            part.train_clips, spec["window_seconds"], cache, progress=progress("teacher")
+        )
+        for part in loaded
+    ]
+    joined = {
+        name: np.concatenate([getattr(part, name) for part in loaded], axis=1)
+        for name in ("train", "voices", "moments")
+    }
+    train_clips = [clip for part in loaded for clip in part.train_clips]
+    states = [[*voice, *other] for voice, other in zip(*heard)]
+    return replace(loaded[0], **joined, train_clips=train_clips), states
+
+
 def run(
     data: dataset.Dataset,
     states: list[teacher.States],
@@ -134,26 +167,8 @@ def main() -> None:
     arguments = parser.parse_args()
     tensorflow().config.threading.set_intra_op_parallelism_threads(1)
     tensorflow().config.threading.set_inter_op_parallelism_threads(1)
-    # Every speaker of the two corpora is a training speaker of all folds but one.
-    clips = [
-        replace(clip, split="train") if clip.corpus in CORPORA else clip
-        for clip in corpus.read_index(arguments.index)
-    ]
-    spec = presets.frontend("compact")
-    data = dataset.load(
-        clips,
-        spec,
-        copies=6,
-        seed=dataset.SEED,
-        cache=arguments.cache,
-        progress=progress("features"),
-    )
-    states = teacher.states_of(
-        data.train_clips,
-        spec["window_seconds"],
-        arguments.cache,
-        progress=progress("teacher"),
-    )
+    clips = corpus.read_index(arguments.index)
+    data, states = everything(clips, arguments.cache)
     parts = folds(data.train_clips)
     answers = {}
     for number in arguments.folds or range(1, len(parts) + 1):

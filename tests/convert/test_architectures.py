@@ -40,6 +40,24 @@ def test_networks_with_a_teacher_tell_states_every_80_ms(name: str) -> None:
     assert model.get_layer(architectures.SUMMARY).output_shape == (None, 256)
 
 
+@pytest.mark.parametrize("name", architectures.ANY_LENGTH)
+def test_hears_a_clip_alike_in_a_longer_window(name: str) -> None:
+    frames = np.random.default_rng(1).standard_normal((1, 400, 66), dtype=np.float32)
+    frames[:, 200:] = -1.0
+    frames[:, 200:, architectures.RMS] = -9.0
+    long = architectures.build(name, (400, 66), 6)
+    short = architectures.build(name, (240, 66), 6)
+    short.set_weights(long.get_weights())
+    answers = [long(frames).numpy(), short(frames[:, :240]).numpy()]
+    assert answers[0] == pytest.approx(answers[1], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", architectures.ANY_LENGTH)
+def test_a_window_of_one_level_has_an_answer(name: str) -> None:
+    answer = architectures.build(name, COMPACT_SHAPE, 6)(np.zeros((1, *COMPACT_SHAPE), "f4"))
+    assert np.isfinite(answer.numpy()).all()
+
+
 def test_unknown_name_is_a_clear_error() -> None:
     with pytest.raises(SerEdgeError, match=r"no architecture 'transformer' \(known: compact, "):
         architectures.build("transformer", SEED_SHAPE, 6)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_edge.convert import augment, teacher, training
+from ser_edge.convert import architectures, augment, teacher, training
 from ser_edge.convert.corpus import LABELS, Clip
 from ser_edge.convert.dataset import Dataset, label_indices
 from ser_edge.errors import SerEdgeError
@@ -27,6 +27,7 @@ TINY = training.Recipe(
     warp=0.0,
     colour=0.0,
     mask_frames=0,
+    crop_frames=0,
 )
 FRONTEND = {
     "features": [],
@@ -133,12 +134,39 @@ def test_states_are_those_of_the_moments_that_a_copy_shows(data: Dataset) -> Non
     lessons = lessons_on(data, n_steps)
     lessons.states[:] = np.arange(n_steps)[:, None]
     lessons.present[:, :, 4] = False
-    batches = training._Batches(replace(data, moments=moments), FRONTEND, TINY, lessons)
-    states, present = batches._states(np.array([0, 1, 2]), np.array([0, 0, 0]))
+    data = replace(data, moments=moments, train=data.train.repeat(10, axis=2))
+    batches = training._Batches(data, FRONTEND, TINY, lessons)
+    copies, rows = np.array([0, 1, 2]), np.array([0, 0, 0])
+    states, present = batches._states(copies, rows, starts=rows)
     assert present.tolist() == [[1, 1, 1, 1, 0], [1, 1, 0, 0, 0], [1, 1, 0, 0, 0]]
     assert states[0, :4, 0].tolist() == [0, 1, 2, 3]
     assert states[1, :2, 0].tolist() == [2, 3]
     assert states[2, :2, 0].tolist() == [1, 3]
+
+
+def test_a_part_of_a_clip_is_heard_with_its_own_states(data: Dataset) -> None:
+    n_steps = 5
+    frames = np.arange(8 * n_steps)
+    ramp = np.zeros((3, len(data.train_clips), len(frames), len(LABELS)), dtype=np.float16)
+    ramp[..., 0] = frames
+    ramp[..., architectures.RMS] = frames < 30  # the rest fills the window up
+    lessons = lessons_on(data, n_steps)
+    lessons.states[:] = np.arange(n_steps)[:, None]
+    recipe = replace(TINY, crop_frames=16, mixup=0.0)
+    batches = training._Batches(replace(data, train=ramp), FRONTEND, recipe, lessons)
+    starts = set()
+    for batch in batches.epoch(0):
+        heard = 0.5 * batch.features[:, :, 0] + 0.5
+        assert np.all(np.diff(heard, axis=1) == 1)
+        assert heard.shape[1] == 16
+        assert np.array_equal(batch.states[:, :, 0], heard[:, ::8] / 8)
+        starts |= set(heard[:, 0])
+    assert starts == {0, 8}
+
+
+def test_network_that_needs_whole_windows_hears_no_parts(data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(SerEdgeError, match="only learn from whole windows"):
+        run(data, tmp_path, replace(TINY, crop_frames=2))
 
 
 def test_lessons_are_those_on_the_voice_that_a_copy_speaks_with(data: Dataset) -> None:
