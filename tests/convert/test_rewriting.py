@@ -58,6 +58,21 @@ def test_small_features_survive_beside_large_ones() -> None:
     assert np.abs(found - expected).max() < 0.03 * np.abs(expected).max()
 
 
+def test_small_channels_survive_beside_large_ones() -> None:
+    """Two outputs, of which one has weights ten thousand times as large: both stay exact."""
+    tf.keras.utils.set_random_seed(1)
+    dense = layers.Dense(64, use_bias=False)
+    model = tf.keras.Sequential([tf.keras.Input((32,)), dense])
+    sizes = np.where(np.arange(64) % 2, 1e4, 1.0).astype(np.float32)
+    dense.set_weights([dense.get_weights()[0] * sizes])
+    matrix = np.random.default_rng(1).standard_normal(32).astype(np.float32)
+    expected = model(matrix[None]).numpy()[0, ::2]
+    flatbuffer = conversion.to_tflite(original.from_keras(model, "Keras"), (32,), "dynamic")
+    assert len(flatbuffer) < 2 * model.count_params()
+    found = answer(flatbuffer, matrix)[::2]
+    assert np.abs(found - expected).max() < 0.01 * np.abs(expected).max()
+
+
 @pytest.mark.parametrize("recurrent", [True, False])
 def test_a_difference_in_the_last_bit_stays_one(recurrent: bool) -> None:
     """As between processors: it must not become a whole step of a rounded input."""
