@@ -129,9 +129,10 @@ def _store_in_int8(schema: Any, model: Any, graph: Any) -> int:
 
 
 def _round(schema: Any, model: Any, tensor: Any, axis: int) -> None:
-    """Make stored float weights int8, by a scale for every channel on the axis."""
+    """Make stored float weights int8, by a scale for every channel on the axis; not biases."""
     data = model.buffers[tensor.buffer].data
-    if tensor.type != schema.TensorType.FLOAT32 or data is None or len(data) < _SMALLEST_BYTES:
+    is_matrix = tensor.type == schema.TensorType.FLOAT32 and len(tensor.shape) > 1
+    if not is_matrix or data is None or len(data) < _SMALLEST_BYTES:
         return
     values = np.frombuffer(bytes(data), np.float32).reshape(tensor.shape)
     others = tuple(other for other in range(values.ndim) if other != axis)

@@ -142,6 +142,7 @@ def _judged(
         judged = head.cross_fitted(
             padded, lengths, clips, jobs=jobs, folds=folds, epochs=epochs, progress=progress
         )
+        cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache, prefix="partial-") as folder:
             partial = Path(folder) / file.name
             np.save(partial, judged)
