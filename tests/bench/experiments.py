@@ -24,7 +24,7 @@ from ser_edge.convert import corpus, dataset, presets, teacher, training
 from ser_edge.convert.backend import tensorflow
 from ser_edge.convert.progress import progress
 
-EPOCHS = 6
+EPOCHS = 5
 CORPORA = {"crema_d": "CREMA-D", "ravdess": "RAVDESS", "emo_db": "EMO-DB", "nemo": "nEMO"}
 
 FIRST: dict[str, Any] = {
