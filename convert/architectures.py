@@ -24,6 +24,12 @@ STEP_FRAMES = 8
 RMS = 1
 """Place of the RMS among the features of every preset; it is least where a window is filled up."""
 
+INAUDIBLE = 5e-5
+"""Normalized RMS, above the least, of frames that count as empty: some -85 dBFS.
+
+So the rounding noise of a resampled, digitally silent pause does not decide what is heard.
+"""
+
 
 def build(name: str, input_shape: tuple[int, int], n_labels: int) -> Any:
     """Build an untrained network.
@@ -98,7 +104,8 @@ def _deep(layers: Any, x: Any) -> Any:
         return layers.MaxPooling1D(2, padding="same")(x)
 
     level = x[:, :, RMS : RMS + 1]
-    filled = tf.cast(level > tf.reduce_min(level, axis=1, keepdims=True), tf.float32)
+    least = tf.reduce_min(level, axis=1, keepdims=True)
+    filled = tf.cast(level > least + INAUDIBLE, tf.float32)
     x = tf.concat([x, (x - mean_over_time(x, filled)) * filled], axis=2)
     x = layers.ReLU()(_convolve(layers, x, 96, 5))
     x, filled = halve(x), halve(filled)

@@ -53,6 +53,16 @@ def test_hears_a_clip_alike_in_a_longer_window(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", architectures.ANY_LENGTH)
+def test_rounding_noise_in_a_silent_pause_is_not_heard(name: str) -> None:
+    frames = np.random.default_rng(1).standard_normal((1, *COMPACT_SHAPE), dtype=np.float32)
+    frames[:, 100:150, architectures.RMS] = -4.0
+    noisy = frames.copy()
+    noisy[:, 100:125, architectures.RMS] += np.float32(1e-6)
+    model = architectures.build(name, COMPACT_SHAPE, 6)
+    assert model(noisy).numpy() == pytest.approx(model(frames).numpy(), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", architectures.ANY_LENGTH)
 def test_a_window_of_one_level_has_an_answer(name: str) -> None:
     answer = architectures.build(name, COMPACT_SHAPE, 6)(np.zeros((1, *COMPACT_SHAPE), "f4"))
     assert np.isfinite(answer.numpy()).all()
