@@ -93,6 +93,7 @@ _PURE_FUNCTION_NAMES = frozenset(
         "broadcast_to",
         "cast",
         "clip_by_value",
+        "compat.v1.squeeze",
         "concat",
         "expand_dims",
         "identity",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_edge.convert import original, sources, twin
+from ser_edge.convert import architectures, original, sources, twin
 from ser_edge.errors import ModelError
 
 tf = pytest.importorskip("tensorflow")
@@ -60,6 +60,16 @@ def test_keras_2_models_answer_as_they_did(tmp_path: Path, name: str) -> None:
     assert rebuilt.n_outputs == 3
     expected = model(BATCH, training=False).numpy()
     assert rebuilt.predict(BATCH) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", architectures.TEACHABLE)
+def test_our_own_networks_need_no_leave_to_run_code(tmp_path: Path, name: str) -> None:
+    model = architectures.build(name, (40, 66), 6)
+    path = tmp_path / f"{name}.keras"
+    model.save(path)
+    matrix = np.random.default_rng(1).standard_normal((1, 40, 66)).astype(np.float32)
+    found = np.asarray(rebuild(path, tmp_path).function(tf.constant(matrix)))
+    assert found == pytest.approx(model(matrix).numpy(), abs=1e-6)
 
 
 def harmful_lambda(marker: Path) -> Any:
