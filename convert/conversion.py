@@ -117,13 +117,13 @@ def to_tflite(
         concrete = tf.function(inference).get_concrete_function(one)
         tf.saved_model.save(model.trackable, folder, signatures=concrete)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        if quantization == "float16":
+        if quantization in ("float16", "int8"):
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if quantization == "float16":
             converter.target_spec.supported_types = [tf.float16]
         elif quantization == "int8":
             if calibration is None:
                 raise ModelError("int8 needs typical recordings to calibrate with")
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.representative_dataset = lambda: ([matrix[None]] for matrix in calibration)
             # What has no int8 kernel stays float.
             converter.target_spec.supported_ops = [

@@ -60,10 +60,10 @@ def rewrite(flatbuffer: bytes, quantization: str) -> bytes:
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(flatbuffer), 0))
     changed = sum(_unclip(graph) for graph in model.subgraphs)
     if quantization == "dynamic":
-        layers = _store_in_int8(schema, model, model.subgraphs[0])
-        if layers:
+        weights = _store_in_int8(schema, model, model.subgraphs[0])
+        if weights:
             _raise_minimum_runtime(model)
-        changed += layers
+        changed += weights
         _drop_unused(model)
     if not changed:
         return flatbuffer
@@ -90,7 +90,7 @@ def _unclip(graph: Any) -> int:
 
 
 def _store_in_int8(schema: Any, model: Any, graph: Any) -> int:
-    """Let a graph's layers compute in float with weights of int8; how many there are."""
+    """Let a graph's layers compute in float with weights of int8; how many weights there are."""
     codes, types = schema.BuiltinOperator, schema.TensorType
     layers = (
         codes.CONV_2D,
@@ -99,33 +99,33 @@ def _store_in_int8(schema: Any, model: Any, graph: Any) -> int:
         codes.UNIDIRECTIONAL_SEQUENCE_LSTM,
     )
     operators = []
-    changed = 0
     for operator in graph.operators:
         code = model.operatorCodes[operator.opcodeIndex].builtinCode
         if code in layers and graph.tensors[operator.inputs[0]].type == types.FLOAT32:
             axis = 3 if code == codes.DEPTHWISE_CONV_2D else 0
-            places = [place for place, index in enumerate(operator.inputs) if index >= 0]
-            for place in places:
-                _round(schema, model, graph.tensors[operator.inputs[place]], axis)
-            weights = [
-                place
-                for place in places
-                if graph.tensors[operator.inputs[place]].type == types.INT8
-            ]
-            for place in weights:
-                graph.tensors.append(_float_twin(schema, graph.tensors[operator.inputs[place]]))
-                dequantize = schema.OperatorT()
-                dequantize.opcodeIndex = _dequantize_code(schema, model)
-                dequantize.inputs = [int(operator.inputs[place])]
-                dequantize.outputs = [len(graph.tensors) - 1]
-                dequantize.builtinOptionsType = schema.BuiltinOptions.DequantizeOptions
-                dequantize.builtinOptions = schema.DequantizeOptionsT()
-                operator.inputs[place] = dequantize.outputs[0]
-                operators.append(dequantize)
-            changed += bool(weights)
+            for place, index in enumerate(operator.inputs):
+                if index < 0:
+                    continue
+                _round(schema, model, graph.tensors[index], axis)
+                if graph.tensors[index].type == types.INT8:
+                    operators.append(_dequantize(schema, model, graph, int(index)))
+                    operator.inputs[place] = operators[-1].outputs[0]
         operators.append(operator)
+    added = len(operators) - len(graph.operators)
     graph.operators = operators
-    return changed
+    return added
+
+
+def _dequantize(schema: Any, model: Any, graph: Any, index: int) -> Any:
+    """A DEQUANTIZE of the graph's tensor with that index, to a new one."""
+    graph.tensors.append(_float_twin(schema, graph.tensors[index]))
+    dequantize = schema.OperatorT()
+    dequantize.opcodeIndex = _dequantize_code(schema, model)
+    dequantize.inputs = [index]
+    dequantize.outputs = [len(graph.tensors) - 1]
+    dequantize.builtinOptionsType = schema.BuiltinOptions.DequantizeOptions
+    dequantize.builtinOptions = schema.DequantizeOptionsT()
+    return dequantize
 
 
 def _round(schema: Any, model: Any, tensor: Any, axis: int) -> None:

@@ -109,9 +109,11 @@ def test_a_microphone_hears_what_a_file_holds(server, speech, recordings, classi
     expected = []
     played = []
     for clip in (recordings[clip.path.name] for clip in speech[::10]):
+        if len(expected) == 4 or not 1 < clip.size / 16_000 < 3:
+            continue
         loud = resample(clip, 16_000, SOURCE_RATE)
         result = hearer.classify_samples(loud, SOURCE_RATE)
-        if 1 < clip.size / 16_000 < 3 and result.confidence > 0.7 and len(expected) < 4:
+        if result.label and result.confidence > 0.7:
             expected.append(result.label)
             played += [loud, np.zeros(round(GAP_SECONDS * SOURCE_RATE), np.float32)]
     assert len(expected) == 4
