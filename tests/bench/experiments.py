@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ser_edge.convert import corpus, dataset, presets, teacher, training
-from ser_edge.convert.backend import tensorflow
+from ser_edge.convert.backend import compute_in_one_order
 from ser_edge.convert.progress import progress
 
 EPOCHS = 5
@@ -129,8 +129,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("rows", metavar="ROW", nargs="*", type=int, help="from 1; all by default")
     arguments = parser.parse_args()
-    tensorflow().config.threading.set_intra_op_parallelism_threads(1)
-    tensorflow().config.threading.set_inter_op_parallelism_threads(1)
+    compute_in_one_order()
     clips = corpus.read_index(arguments.index)
     numbers = arguments.rows or range(1, len(ROWS) + 1)
     lessons = None
