@@ -1,10 +1,11 @@
 """What made the bundled model better: the table in the README's section "The bundled models".
 
-    python -m tests.bench.experiments [--index FOLDER] [--cache FOLDER] [--seed N] [ROW ...]
+    python -m tests.bench.experiments [--index FOLDER] [--cache FOLDER] [--seeds N] [ROW ...]
 
 Every row changes one thing of the row before. It is trained on the training speakers, for few
-epochs: all rows cost half an hour on one core. Given numbers, it trains those rows alone; rows
-that are done are read from the cache, broken ones go on from their last epoch.
+epochs: all rows cost half an hour on one core. Given numbers, it trains those rows alone; with
+several seeds, 1 to N, their cells are means. Rows that are done are read from the cache, broken
+ones go on from their last epoch.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
 import json
+import statistics
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -126,14 +128,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--index", type=Path)
     parser.add_argument("--cache", type=Path, default=dataset.default_cache())
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", metavar="N", type=int, default=1, help="1 by default")
     parser.add_argument("rows", metavar="ROW", nargs="*", type=int, help="from 1; all by default")
     arguments = parser.parse_args()
     compute_in_one_order()
     clips = corpus.read_index(arguments.index)
     numbers = arguments.rows or range(1, len(ROWS) + 1)
     lessons = None
-    if any(settings_of(number - 1, arguments.seed)[0].teacher_share for number in numbers):
+    if any(settings_of(number - 1, seed=1)[0].teacher_share for number in numbers):
         lessons = teacher.lessons(
             clips,
             window_seconds=presets.frontend("compact")["window_seconds"],
@@ -143,8 +145,12 @@ def main() -> None:
     print(f"| | one change a row, {EPOCHS} epochs | {' | '.join(CORPORA.values())} |")
     print("|---" * (2 + len(CORPORA)) + "|")
     for number in numbers:
-        line = run(number - 1, arguments.seed, clips, lessons, arguments.cache)
-        cells = [f"{100 * line[f'uar_{name}']:.1f} %" for name in CORPORA]
+        lines = [
+            run(number - 1, seed, clips, lessons, arguments.cache)
+            for seed in range(1, arguments.seeds + 1)
+        ]
+        means = [statistics.mean(line[f"uar_{name}"] for line in lines) for name in CORPORA]
+        cells = [f"{100 * mean:.1f} %" for mean in means]
         print(f"| {number} | {ROWS[number - 1][0]} | {' | '.join(cells)} |", flush=True)
 
 
