@@ -75,24 +75,24 @@ ROWS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def settings_of(row: int, seed: int) -> tuple[training.Recipe, str, int]:
+def settings_of(row: int) -> tuple[training.Recipe, str, int]:
     """The recipe of a row, counted from 0, its preset and its number of MFCC."""
     settings = dict(FIRST)
     for _, change in ROWS[: row + 1]:
         settings.update(change)
     preset, n_mfcc = settings.pop("preset"), settings.pop("n_mfcc")
-    return replace(training.Recipe(), epochs=EPOCHS, seed=seed, **settings), preset, n_mfcc
+    return replace(training.Recipe(), epochs=EPOCHS, **settings), preset, n_mfcc
 
 
 def run(
     row: int,
-    seed: int,
+    n_seeds: int,
     clips: list[corpus.Clip],
     lessons: teacher.Lessons | None,
     cache: Path,
-) -> dict[str, Any]:
-    """The last line of the row's log."""
-    recipe, preset, n_mfcc = settings_of(row, seed)
+) -> list[dict[str, Any]]:
+    """The last line of the row's log, for every seed."""
+    recipe, preset, n_mfcc = settings_of(row)
     frontend = presets.frontend(preset)
     copies = 0 if preset == "seed" else 6
     data = dataset.load(
@@ -110,18 +110,20 @@ def run(
         columns = 2 + n_mfcc
         data = replace(data, train=data.train[..., :columns], dev=data.dev[..., :columns])
     frontend["normalization"] = data.normalization(feature_axis=feature_axis)
-    folder = cache / "experiments" / f"{row + 1}-seed-{seed}"
-    training.train(
-        data,
-        frontend,
-        recipe,
-        folder=folder,
-        lessons=lessons,
-        resume=True,
-        report=lambda line: print(ROWS[row][0], json.dumps(line), file=sys.stderr),
-    )
-    last: dict[str, Any] = json.loads((folder / "log.jsonl").read_text().splitlines()[-1])
-    return last
+    lines = []
+    for seed in range(1, n_seeds + 1):
+        folder = cache / "experiments" / f"{row + 1}-seed-{seed}"
+        training.train(
+            data,
+            frontend,
+            replace(recipe, seed=seed),
+            folder=folder,
+            lessons=lessons,
+            resume=True,
+            report=lambda line: print(ROWS[row][0], json.dumps(line), file=sys.stderr),
+        )
+        lines.append(json.loads((folder / "log.jsonl").read_text().splitlines()[-1]))
+    return lines
 
 
 def main() -> None:
@@ -135,7 +137,7 @@ def main() -> None:
     clips = corpus.read_index(arguments.index)
     numbers = arguments.rows or range(1, len(ROWS) + 1)
     lessons = None
-    if any(settings_of(number - 1, seed=1)[0].teacher_share for number in numbers):
+    if any(settings_of(number - 1)[0].teacher_share for number in numbers):
         lessons = teacher.lessons(
             clips,
             window_seconds=presets.frontend("compact")["window_seconds"],
@@ -145,10 +147,7 @@ def main() -> None:
     print(f"| | one change a row, {EPOCHS} epochs | {' | '.join(CORPORA.values())} |")
     print("|---" * (2 + len(CORPORA)) + "|")
     for number in numbers:
-        lines = [
-            run(number - 1, seed, clips, lessons, arguments.cache)
-            for seed in range(1, arguments.seeds + 1)
-        ]
+        lines = run(number - 1, arguments.seeds, clips, lessons, arguments.cache)
         means = [statistics.mean(line[f"uar_{name}"] for line in lines) for name in CORPORA]
         cells = [f"{100 * mean:.1f} %" for mean in means]
         print(f"| {number} | {ROWS[number - 1][0]} | {' | '.join(cells)} |", flush=True)
