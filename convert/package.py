@@ -13,7 +13,7 @@ from typing import Any
 
 from ser_edge.metadata import Metadata
 from ser_edge.model import LABELS_FILE, METADATA_FILE, Model
-from ser_edge.reference import SIGNAL, reference_scores
+from ser_edge.selftest import SIGNAL, reference_scores
 
 REFERENCE_SECONDS = 3.0
 

@@ -47,7 +47,7 @@ _MAX_LEVEL = 1_000.0  # full scale is 1; far beyond, integers were stored as flo
 _FULL_SCALE = {"uint8": 128.0, "int16": 32_768.0, "int32": 2_147_483_648.0}
 
 
-class AudioStream:
+class AudioReader:
     """An open recording: iterate over its mono blocks once, then close it (or use ``with``).
 
     Made by :func:`open_audio`.
@@ -103,14 +103,14 @@ class AudioStream:
         self._sound.close()
         self._file.close()
 
-    def __enter__(self) -> AudioStream:
+    def __enter__(self) -> AudioReader:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def open_audio(source: AudioSource, *, channel: int | None = None) -> AudioStream:
+def open_audio(source: AudioSource, *, channel: int | None = None) -> AudioReader:
     """Open a recording in any format of libsndfile: WAV, FLAC, OGG, Opus, MP3, AIFF, CAF, W64, AU.
 
     Pipes, file objects and bytes are first copied to a temporary file (in ``$TMPDIR``), for
@@ -143,7 +143,7 @@ def open_audio(source: AudioSource, *, channel: int | None = None) -> AudioStrea
             raise
         raise AudioError(f"{name}: {getattr(error, 'strerror', None) or error}") from None
     try:
-        return AudioStream(file, name, channel=channel)
+        return AudioReader(file, name, channel=channel)
     except BaseException:
         file.close()
         raise

@@ -299,7 +299,7 @@ class Classifier:
             if size > limit:
                 return self._pooled(chain(held, blocks))
         samples = np.concatenate(held)
-        if frontend.speech(samples).size <= frontend.window_samples:
+        if frontend.trim(samples).size <= frontend.window_samples:
             return self._result(self._outcome(samples), 0.0, size / frontend.sample_rate)
         return self._pooled(iter([samples]))
 
@@ -309,7 +309,7 @@ class Classifier:
         decision = self.model.metadata.decision
         if _level_dbfs(samples, frontend.sample_rate) < decision.silence_dbfs:
             return SILENCE
-        speech = frontend.speech(samples)
+        speech = frontend.trim(samples)
         if speech.size < decision.min_speech_seconds * frontend.sample_rate:
             return TOO_SHORT
         if self._is_speech is not None and not self._is_speech(samples, frontend.sample_rate):

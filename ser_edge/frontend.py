@@ -65,9 +65,9 @@ class Frontend:
 
     def __call__(self, samples: FloatArray) -> FloatArray:
         """Samples of a window, shape (n,), n >= 1, to the matrix of shape :attr:`shape`."""
-        return self.features(self.speech(samples))
+        return self.features(self.trim(samples))
 
-    def speech(self, samples: FloatArray) -> FloatArray:
+    def trim(self, samples: FloatArray) -> FloatArray:
         """The samples without the silence before and after: a view, shape (m,), m <= n."""
         trim = self.spec.trim
         if trim is None:

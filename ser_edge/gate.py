@@ -70,7 +70,7 @@ def has_syllables(samples: FloatArray, sample_rate: int) -> bool:
         sample_rate: in Hz.
 
     Example:
-        >>> from ser_edge.reference import reference_signal
+        >>> from ser_edge.selftest import reference_signal
         >>> has_syllables(reference_signal(16000, 2.0), 16000)  # a voice-like tone
         True
         >>> hum = np.sin(2 * np.pi * 50 * np.arange(32000) / 16000).astype(np.float32)

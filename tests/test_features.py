@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from ser_edge import features
-from ser_edge.reference import reference_signal
+from ser_edge.selftest import reference_signal
 
 librosa = pytest.importorskip("librosa")
 psf = pytest.importorskip("python_speech_features")

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pytest
 
 from ser_edge import audio, features
-from ser_edge.convert import presets
+from ser_edge.convert import frontends
 from ser_edge.errors import ModelError
 from ser_edge.frontend import Frontend
 from ser_edge.metadata import FrontendSpec
-from ser_edge.reference import reference_signal
+from ser_edge.selftest import reference_signal
 from tests.conftest import Clip
 
 Samples = npt.NDArray[np.float32]
@@ -25,7 +25,7 @@ WINDOW = 4 * SR
 
 def frontend(**changes: Any) -> Frontend:
     """The front end of the preset `seed` with other entries."""
-    return Frontend(FrontendSpec.parse({**presets.frontend("seed"), **changes}))
+    return Frontend(FrontendSpec.parse({**frontends.frontend("seed"), **changes}))
 
 
 def mfcc_with_deltas(sample_rate: int) -> dict[str, Any]:
@@ -172,10 +172,10 @@ def test_level_leaves_digital_silence_silent() -> None:
 def test_speech_is_what_trimming_leaves() -> None:
     y = np.pad(reference_signal(SR, 1.0), SR)
     start, end = features.trim(y, top_db=25, frame_length=256, hop_length=64)
-    speech = frontend().speech(y)
+    speech = frontend().trim(y)
     assert np.array_equal(speech, y[start:end])
     assert speech.base is y
-    assert frontend(trim=None).speech(y) is y
+    assert frontend(trim=None).trim(y) is y
 
 
 def test_samples_stay_as_they_were() -> None:
@@ -193,9 +193,9 @@ def test_same_samples_same_matrix() -> None:
     assert np.array_equal(ours(y), first)
 
 
-@pytest.mark.parametrize("preset", presets.NAMES)
+@pytest.mark.parametrize("preset", frontends.NAMES)
 def test_shape_is_known_before_the_first_call(preset: str) -> None:
-    ours = Frontend(FrontendSpec.parse(presets.frontend(preset)))
+    ours = Frontend(FrontendSpec.parse(frontends.frontend(preset)))
     assert ours(reference_signal(SR, 1.0)).shape == ours.shape
     assert ours.sample_rate == SR
     assert ours.window_samples == WINDOW

@@ -11,7 +11,7 @@ import pytest
 
 from ser_edge import Classifier, audio, cli
 from ser_edge.gate import GATES, has_syllables, open_gate
-from ser_edge.reference import reference_signal
+from ser_edge.selftest import reference_signal
 
 RATE = 16_000
 SECONDS = 4.0

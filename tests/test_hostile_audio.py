@@ -15,7 +15,7 @@ import soundfile
 
 from ser_edge.audio import open_audio
 from ser_edge.errors import AudioError
-from tests.hostile import LIES, attempt_all, tally_of_child
+from tests.helpers.hostile import LIES, attempt_all, tally_of_child
 
 N_MUTANTS = 2_000
 MAX_SECONDS_EACH = 10  # a hang, not a time measured: reading one takes some 10 ms

@@ -20,9 +20,9 @@ import pytest
 
 from ser_edge import Classifier, Result, SerEdgeError
 from ser_edge.classifier import bundled_path
-from ser_edge.reference import reference_signal
-from tests.hostile import LIES, attempt_all, tally_of_child
-from tests.models import bundled, pack
+from ser_edge.selftest import reference_signal
+from tests.helpers.hostile import LIES, attempt_all, tally_of_child
+from tests.helpers.models import bundled, pack
 
 N_MUTANTS = 500
 MAX_SECONDS_EACH = 20  # a hang, not a time measured: most take some 10 ms

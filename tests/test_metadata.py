@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from ser_edge.convert import presets
+from ser_edge.convert import frontends
 from ser_edge.errors import ModelError
 from ser_edge.metadata import Feature, FrontendSpec, Metadata, Trim
-from tests.models import METADATA, MISSING, bundled, edited
+from tests.helpers.models import METADATA, MISSING, bundled, edited
 
 
 def parse(metadata: Any) -> Metadata:
@@ -81,9 +81,9 @@ def test_the_bundled_model_s_is_the_same_too() -> None:
     assert set(data) <= set(metadata.to_dict())
 
 
-@pytest.mark.parametrize("name", presets.NAMES)
+@pytest.mark.parametrize("name", frontends.NAMES)
 def test_presets_are_the_same_too(name: str) -> None:
-    spec = FrontendSpec.parse(presets.frontend(name))
+    spec = FrontendSpec.parse(frontends.frontend(name))
     assert FrontendSpec.parse(json.loads(json.dumps(spec.to_dict()))) == spec
 
 

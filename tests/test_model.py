@@ -21,8 +21,8 @@ import pytest
 from ser_edge.classifier import bundled_path
 from ser_edge.errors import DependencyError, ModelError
 from ser_edge.model import METADATA_FILE, Model
-from ser_edge.reference import TOLERANCE, reference_error, reference_signal
-from tests.models import METADATA, bundled, edited, write
+from ser_edge.selftest import TOLERANCE, reference_error, reference_signal
+from tests.helpers.models import METADATA, bundled, edited, write
 
 Matrix = npt.NDArray[np.float32]
 

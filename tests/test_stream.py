@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from ser_edge import AudioError, Classifier
-from ser_edge.reference import reference_signal
+from ser_edge.selftest import reference_signal
 
 RATE = 16_000
 SOURCE_RATE = 22_050  # resampled, so that the chunks of the resampler are tested too

@@ -12,8 +12,11 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from ser_edge.convert import architectures, conversion, corpus, pipeline, presets
+from ser_edge.convert import frontends
 from ser_edge.convert.backend import tensorflow
+from ser_edge.convert.corpus.clips import LABELS, default_folder
+from ser_edge.convert.export import pipeline, tflite
+from ser_edge.convert.train import architectures
 from ser_edge.errors import ModelError
 from ser_edge.frontend import Frontend
 from ser_edge.metadata import FrontendSpec
@@ -22,8 +25,8 @@ from ser_edge.metadata import FrontendSpec
 def convert(source: Path, output: Path, preset: str, quantization: str, index: Path) -> str:
     """One cell of the table."""
     options = pipeline.Options(
-        frontend=presets.frontend(preset),
-        labels=corpus.LABELS,
+        frontend=frontends.frontend(preset),
+        labels=LABELS,
         name=source.stem,
         quantization=quantization,
         calibrate=index,
@@ -37,21 +40,21 @@ def convert(source: Path, output: Path, preset: str, quantization: str, index: P
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--index", type=Path, default=corpus.default_folder())
+    parser.add_argument("--index", type=Path, default=default_folder())
     index = parser.parse_args().index
     tensorflow()
-    print(f"| architecture | weights | {' | '.join(conversion.QUANTIZATIONS)} |")
-    print("|---" * (2 + len(conversion.QUANTIZATIONS)) + "|")
+    print(f"| architecture | weights | {' | '.join(tflite.QUANTIZATIONS)} |")
+    print("|---" * (2 + len(tflite.QUANTIZATIONS)) + "|")
     with tempfile.TemporaryDirectory() as folder:
         for name in architectures.NAMES:
             preset = "compact" if name in architectures.TEACHABLE else "seed"
-            shape = Frontend(FrontendSpec.parse(presets.frontend(preset))).shape
-            model = architectures.build(name, shape, len(corpus.LABELS))
+            shape = Frontend(FrontendSpec.parse(frontends.frontend(preset))).shape
+            model = architectures.build(name, shape, len(LABELS))
             source = Path(folder) / f"{name}.keras"
             model.save(source)
             cells = [
                 convert(source, Path(folder) / "out.tflite", preset, quantization, index)
-                for quantization in conversion.QUANTIZATIONS
+                for quantization in tflite.QUANTIZATIONS
             ]
             print(f"| {name} | {model.count_params():,} | {' | '.join(cells)} |", flush=True)
 

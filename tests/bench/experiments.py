@@ -22,9 +22,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ser_edge.convert import corpus, dataset, presets, teacher, training
+from ser_edge.convert import frontends
 from ser_edge.convert.backend import compute_in_one_order
-from ser_edge.convert.progress import progress
+from ser_edge.convert.cli.progress import progress
+from ser_edge.convert.corpus.clips import Clip, read_index
+from ser_edge.convert.train import dataset, fit, teacher
 
 EPOCHS = 5
 CORPORA = {"crema_d": "CREMA-D", "ravdess": "RAVDESS", "emo_db": "EMO-DB", "nemo": "nEMO"}
@@ -75,25 +77,25 @@ ROWS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def settings_of(row: int) -> tuple[training.Recipe, str, int]:
+def settings_of(row: int) -> tuple[fit.Recipe, str, int]:
     """The recipe of a row, counted from 0, its preset and its number of MFCC."""
     settings = dict(FIRST)
     for _, change in ROWS[: row + 1]:
         settings.update(change)
     preset, n_mfcc = settings.pop("preset"), settings.pop("n_mfcc")
-    return replace(training.Recipe(), epochs=EPOCHS, **settings), preset, n_mfcc
+    return replace(fit.Recipe(), epochs=EPOCHS, **settings), preset, n_mfcc
 
 
 def run(
     row: int,
     n_seeds: int,
-    clips: list[corpus.Clip],
+    clips: list[Clip],
     lessons: teacher.Lessons | None,
     cache: Path,
 ) -> list[dict[str, Any]]:
     """The last line of the row's log, for every seed."""
     recipe, preset, n_mfcc = settings_of(row)
-    frontend = presets.frontend(preset)
+    frontend = frontends.frontend(preset)
     copies = 0 if preset == "seed" else 6
     data = dataset.load(
         clips,
@@ -113,7 +115,7 @@ def run(
     lines = []
     for seed in range(1, n_seeds + 1):
         folder = cache / "experiments" / f"{row + 1}-seed-{seed}"
-        training.train(
+        fit.train(
             data,
             frontend,
             replace(recipe, seed=seed),
@@ -134,13 +136,13 @@ def main() -> None:
     parser.add_argument("rows", metavar="ROW", nargs="*", type=int, help="from 1; all by default")
     arguments = parser.parse_args()
     compute_in_one_order()
-    clips = corpus.read_index(arguments.index)
+    clips = read_index(arguments.index)
     numbers = arguments.rows or range(1, len(ROWS) + 1)
     lessons = None
     if any(settings_of(number - 1)[0].teacher_share for number in numbers):
         lessons = teacher.lessons(
             clips,
-            window_seconds=presets.frontend("compact")["window_seconds"],
+            window_seconds=frontends.frontend("compact")["window_seconds"],
             cache=arguments.cache,
             progress=progress("teacher"),
         )

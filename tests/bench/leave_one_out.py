@@ -28,11 +28,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_edge.convert import corpus, dataset, presets, teacher, training
+from ser_edge.convert import frontends
 from ser_edge.convert.backend import compute_in_one_order
-from ser_edge.convert.corpus import Clip
-from ser_edge.convert.evaluation import measure_by_corpus
-from ser_edge.convert.progress import progress
+from ser_edge.convert.cli.progress import progress
+from ser_edge.convert.corpus.clips import Clip, read_index
+from ser_edge.convert.evaluate.metrics import measure_by_corpus
+from ser_edge.convert.train import dataset, fit, teacher
 
 EPOCHS = 14
 """Of the student."""
@@ -56,7 +57,7 @@ def everything(clips: Sequence[Clip], cache: Path) -> tuple[dataset.Dataset, lis
 
     Those of the training clips are the ones that the bundled model learns from.
     """
-    spec = presets.frontend("compact")
+    spec = frontends.frontend("compact")
     # In a fold the dev speakers of the two corpora teach, too.
     rest = [
         replace(clip, split="train") if clip.corpus in CORPORA else clip
@@ -95,7 +96,7 @@ def run(
     unknown = np.array([(clip.corpus, clip.speaker) in left_out for clip in clips])
     rows = np.flatnonzero(~unknown)
     known = [clips[row] for row in rows]
-    spec: dict[str, Any] = presets.frontend("compact")
+    spec: dict[str, Any] = frontends.frontend("compact")
     heard = [[voice[row] for row in rows] for voice in states]
     lessons = teacher.teach(
         heard,
@@ -116,10 +117,10 @@ def run(
         dev_clips=[clip for clip, is_unknown in zip(clips, unknown) if is_unknown],
     )
     spec["normalization"] = data.normalization(feature_axis=1)
-    model = training.train(
+    model = fit.train(
         data,
         spec,
-        replace(training.Recipe(), epochs=EPOCHS),
+        replace(fit.Recipe(), epochs=EPOCHS),
         folder=folder,
         lessons=lessons,
         resume=True,
@@ -166,7 +167,7 @@ def main() -> None:
     parser.add_argument("folds", metavar="FOLD", nargs="*", type=int, help="from 1; all by default")
     arguments = parser.parse_args()
     compute_in_one_order()
-    clips = corpus.read_index(arguments.index)
+    clips = read_index(arguments.index)
     data, states = everything(clips, arguments.cache)
     parts = folds(data.train_clips)
     answers = {}

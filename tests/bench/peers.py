@@ -176,7 +176,7 @@ def keras_contender(keras: Path, wav: Path) -> Callable[[], Any]:
 def runtime_contender(model: str, wav: Path) -> Callable[[], Any]:
     import zipfile
 
-    from ser_edge.convert.reference_frontend import features_of
+    from ser_edge.convert.export.librosa_frontend import features_of
     from ser_edge.metadata import Metadata
     from ser_edge.model import METADATA_FILE, find_runtime
 
@@ -235,13 +235,13 @@ def bundled() -> str:
 
 def write_keras(path: Path) -> None:
     """The original network; any weights will do."""
-    from ser_edge.convert import architectures
+    from ser_edge.convert.train import architectures
 
     architectures.build("clstm", (22, 401), 6).save(path, save_format="h5")
 
 
 def write_wav(path: Path, seconds: float) -> None:
-    from ser_edge.reference import reference_signal
+    from ser_edge.selftest import reference_signal
 
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)

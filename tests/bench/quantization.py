@@ -17,23 +17,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_edge.convert import (
-    architectures,
-    conversion,
-    corpus,
-    dataset,
-    original,
-    presets,
-    training,
-)
-from ser_edge.convert.evaluation import measure_by_corpus
+from ser_edge.convert import frontends
+from ser_edge.convert.corpus.clips import LABELS, Clip, choose, read_index
+from ser_edge.convert.evaluate.metrics import measure_by_corpus
+from ser_edge.convert.export import source_model, tflite
+from ser_edge.convert.train import architectures, dataset, fit
 from ser_edge.model import find_runtime
 
 
 def quantized_answers(model: Any, matrices: NDArray[np.float32]) -> NDArray[np.float32]:
     """The probabilities of the converted model, shape (n, n_labels)."""
-    flatbuffer = conversion.to_tflite(
-        original.from_keras(model, "Keras"), matrices.shape[1:], "dynamic"
+    flatbuffer = tflite.to_tflite(
+        source_model.from_keras(model, "Keras"), matrices.shape[1:], "dynamic"
     )
     interpreter = find_runtime()[0](model_content=flatbuffer, num_threads=1)
     interpreter.allocate_tensors()
@@ -47,17 +42,17 @@ def quantized_answers(model: Any, matrices: NDArray[np.float32]) -> NDArray[np.f
     return np.array(answers)
 
 
-def compare(name: str, clips: list[corpus.Clip], cache: Path) -> list[str]:
+def compare(name: str, clips: list[Clip], cache: Path) -> list[str]:
     """The table's rows for one run."""
     folder = cache / "runs" / name
     settings = json.loads((folder / "settings.json").read_text())
-    spec = presets.frontend("compact")
+    spec = frontends.frontend("compact")
     data = dataset.load(clips, spec, copies=6, seed=dataset.SEED, cache=cache)
     normalization = data.normalization(feature_axis=1)
     mean, std = (np.array(normalization[key], np.float32) for key in ("mean", "std"))
     matrices = (data.dev.astype(np.float32) - mean) / std
-    model = architectures.build(settings["architecture"], matrices.shape[1:], len(corpus.LABELS))
-    model.load_weights(str(folder / training.WEIGHTS))
+    model = architectures.build(settings["architecture"], matrices.shape[1:], len(LABELS))
+    model.load_weights(str(folder / fit.WEIGHTS))
     measured = [
         measure_by_corpus(
             dataset.label_indices(data.dev_clips),
@@ -87,7 +82,7 @@ def main() -> None:
     parser.add_argument("--corpus", action="append", default=[], help="as for train")
     parser.add_argument("names", metavar="NAME", nargs="+", help="of the runs")
     arguments = parser.parse_args()
-    clips = corpus.choose(corpus.read_index(arguments.index), arguments.corpus)
+    clips = choose(read_index(arguments.index), arguments.corpus)
     print("| run | corpus | UAR, accuracy of the float model (%) | quantized | clips |")
     print("|---|---|---|---|---|")
     for name in arguments.names:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import soundfile
 
-from ser_edge.reference import reference_signal
+from ser_edge.selftest import reference_signal
 
 RATE = 16_000
 TARGET_RATIO = 1.35

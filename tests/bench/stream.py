@@ -17,7 +17,7 @@ from collections import Counter
 import numpy as np
 
 from ser_edge import Classifier
-from ser_edge.reference import reference_signal
+from ser_edge.selftest import reference_signal
 
 RATE = 48_000
 CHUNK = RATE // 10

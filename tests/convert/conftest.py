@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_edge.convert.corpus import LABELS, Clip, read_index
+from ser_edge.convert.corpus.clips import LABELS, Clip, read_index
 
 RATE = 16000
 

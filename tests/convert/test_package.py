@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from ser_edge.convert import architectures, conversion, original
+from ser_edge.convert.export import source_model, tflite
 from ser_edge.convert.package import pack
+from ser_edge.convert.train import architectures
 from ser_edge.errors import ModelError
 from ser_edge.model import Model
-from ser_edge.reference import TOLERANCE, reference_error
+from ser_edge.selftest import TOLERANCE, reference_error
 
 pytest.importorskip("tensorflow")
 
@@ -20,8 +21,8 @@ LABELS = ["neutral", "happy", "sad"]
 
 @pytest.fixture(scope="module")
 def flatbuffer() -> bytes:
-    network = original.from_keras(architectures.build("lstm", (21, 2), len(LABELS)), "Keras")
-    return conversion.to_tflite(network, (21, 2), "none")
+    network = source_model.from_keras(architectures.build("lstm", (21, 2), len(LABELS)), "Keras")
+    return tflite.to_tflite(network, (21, 2), "none")
 
 
 @pytest.fixture

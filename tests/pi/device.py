@@ -11,7 +11,7 @@ import sys
 import soundfile
 
 from ser_edge import Classifier
-from ser_edge.reference import reference_scores
+from ser_edge.selftest import reference_scores
 
 REFERENCE_SECONDS = 3.0
 CHUNK = 1024  # frames, as a microphone hands them over

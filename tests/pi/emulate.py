@@ -32,7 +32,7 @@ from typing import Any
 from packages import Installer
 from recordings import STREAMED, write_recordings
 
-TOLERANCE = 1e-3  # of a probability; that of ser_edge.reference
+TOLERANCE = 1e-3  # of a probability; that of ser_edge.selftest
 MAX_INSTALLED_MB = 120
 SKIPPED = 77  # exit status, automake's convention
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"

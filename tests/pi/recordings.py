@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ser_edge.reference import reference_signal
 from ser_edge.resample import resample
+from ser_edge.selftest import reference_signal
 
 SENTENCE = (
     "The train to the coast leaves at half past seven, and nobody has told the children yet. "

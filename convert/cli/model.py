@@ -1,0 +1,168 @@
+"""``ser-edge-convert model``: somebody's trained model becomes a file for ser-edge."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ser_edge.errors import ModelError
+
+from .. import frontends
+from ..corpus.clips import LABELS
+
+_PATH = click.Path(exists=True, path_type=Path)
+
+
+@click.command()
+@click.argument("source")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The model file to write.",
+)
+@click.option("--preset", type=click.Choice(frontends.NAMES), help="The front end, by name.")
+@click.option(
+    "--frontend",
+    "frontend_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The front end as JSON, in the form of a model's metadata.",
+)
+@click.option(
+    "--labels",
+    default=",".join(LABELS),
+    show_default=True,
+    help="The labels in the order of the outputs, with commas between them.",
+)
+@click.option("--name", help="The model's name.  [default: the source's]")
+@click.option("--description", default="", help="One line about the model.")
+@click.option("--licence", default="", help="The terms of the model and of its training data.")
+@click.option(
+    "--quantize",
+    type=click.Choice(["dynamic", "float16", "int8", "none"]),
+    default="dynamic",
+    show_default=True,
+    help="How the weights are stored.",
+)
+@click.option(
+    "--calibrate", type=_PATH, help="Typical recordings for int8: an index, or a folder of audio."
+)
+@click.option(
+    "--verify", type=_PATH, help="Recordings to verify with: an index, or a folder of audio."
+)
+@click.option(
+    "--min-agreement",
+    type=click.FloatRange(0.0, 1.0),
+    default=0.98,
+    show_default=True,
+    help="Share of the recordings that must get the original's label, or nothing is written.",
+)
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the verification's figures as JSON.",
+)
+@click.option(
+    "--allow-code",
+    is_flag=True,
+    help="Run code that the source holds: only for a source whose maker you trust.",
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(1.0),
+    default=300.0,
+    show_default=True,
+    help="Seconds after which TensorFlow's conversion is stopped.",
+)
+@click.option(
+    "--memory-limit",
+    type=click.FloatRange(0.1),
+    default=8.0,
+    show_default=True,
+    help="GB that TensorFlow may take.",
+)
+def model(
+    source: str,
+    output: Path,
+    preset: str | None,
+    frontend_file: Path | None,
+    labels: str,
+    name: str | None,
+    description: str,
+    licence: str,
+    quantize: str,
+    calibrate: Path | None,
+    verify: Path | None,
+    min_agreement: float,
+    report: Path | None,
+    allow_code: bool,
+    time_limit: float,
+    memory_limit: float,
+) -> None:
+    """Convert SOURCE, a trained Keras model, quantize it and verify it on real speech.
+
+    SOURCE is a .h5 or .keras file of Keras 2 or 3, a SavedModel folder, or a file in the hub,
+    hf://OWNER/REPO/FILE. OUTPUT is written when the product agrees with the original.
+    """
+    if (preset is None) == (frontend_file is None):
+        raise click.UsageError("state the front end: either --preset or --frontend")
+    if quantize == "int8" and calibrate is None:
+        raise click.UsageError("--quantize int8 needs --calibrate")
+    if report is not None and verify is None:
+        raise click.UsageError("--report needs --verify")
+    # The parts that load numpy come late: usage errors need not wait for it.
+    from ..export import pipeline
+
+    frontend = frontends.frontend(preset) if preset else _read_frontend(frontend_file)
+    options = pipeline.Options(
+        frontend=frontend,
+        labels=[label.strip() for label in labels.split(",")],
+        name=name or Path(source.rstrip("/")).stem,
+        description=description,
+        licence=licence,
+        quantization=quantize,
+        calibrate=calibrate,
+        verify=verify,
+        min_agreement=min_agreement,
+        allow_code=allow_code,
+        time_limit=time_limit,
+        memory_limit=int(memory_limit * 2**30),
+    )
+    try:
+        verified = pipeline.convert_model(source, output, options, progress=_tell)
+    except pipeline.DisagreementError as error:
+        _show(error.verification, report)
+        raise
+    if verified is None:
+        _tell("not verified: state recordings with --verify")
+    else:
+        _show(verified, report)
+    _tell(f"{output}: {output.stat().st_size / 1e6:.2f} MB")
+
+
+def _read_frontend(path: Path | None) -> Any:
+    assert path is not None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot read the front end {path}: {error}") from error
+
+
+def _tell(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _show(verified: Any, report: Path | None) -> None:
+    click.echo(verified.table())
+    if report is None:
+        return
+    with tempfile.TemporaryDirectory(prefix=f".{report.name}.", dir=report.parent) as folder:
+        draft = Path(folder) / report.name
+        draft.write_text(json.dumps(verified.to_dict(), indent=1) + "\n", encoding="utf-8")
+        os.replace(draft, report)

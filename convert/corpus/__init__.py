@@ -1,0 +1,1 @@
+"""Labelled clips: indexes, augmentation, conditions of an evaluation."""

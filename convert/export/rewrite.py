@@ -1,0 +1,193 @@
+"""Changes to a converted model, so that it computes what the original does.
+
+- What TensorFlow calls dynamic range rounds the inputs of a layer to 256 steps: of a convolution
+  over the range of the whole input, of recurrent and dense layers row by row. Where rows of
+  features differ a thousandfold, as a zero-crossing rate and the first cepstral coefficient do,
+  little is left of the small ones; and a difference in the last bit of a float, as between
+  processors, can become one of a whole step. It also rounds the weights of recurrent and dense
+  layers by one scale for all channels. So here layers compute in float, and only their weights
+  are stored as int8, by a scale for every channel.
+- TensorFlow's converter clips the cell state of every LSTM that it fuses to +-10, which Keras does
+  not. So the clipping is switched off.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ser_edge.errors import ModelError
+
+from ..backend import tensorflow
+
+_SMALLEST_BYTES = 4096
+"""Float weights in less stay what they are, as TensorFlow has it too."""
+
+_ALIGNMENT = 16
+"""Of stored tensors, in bytes: ``force_align`` of TensorFlow Lite's schema."""
+
+_PER_CHANNEL_VERSION = 5
+_PER_CHANNEL_RUNTIME = (2, 7, 0)
+"""The version of DEQUANTIZE that knows a scale for every channel, and where it appeared."""
+
+_FILE_IDENTIFIER = b"TFL3"
+_RUNTIME_ENTRY = b"min_runtime_version"
+_RUNTIME_BYTES = 16
+
+
+def rewrite(flatbuffer: bytes, quantization: str) -> bytes:
+    """Rewrite a model as the quantization needs it.
+
+    In a ``dynamic`` model the weights of layers become int8, where they are not, with a DEQUANTIZE
+    before them, which the interpreter runs once, when the model first runs. Layers in a loop (a
+    recurrent layer that is not fused), where it might run in every step, stay as they are. An
+    ``int8`` model is calibrated as it stands.
+
+    Args:
+        flatbuffer: a TensorFlow Lite model.
+        quantization: how its weights are to be stored: one of :data:`.tflite.QUANTIZATIONS`.
+
+    Returns:
+        A model of the same interface; the same bytes where nothing is to do.
+    """
+    if quantization == "int8":
+        return flatbuffer
+    tensorflow()
+    import flatbuffers
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(flatbuffer), 0))
+    changed = sum(_unclip(graph) for graph in model.subgraphs)
+    if quantization == "dynamic":
+        weights = _store_in_int8(schema, model, model.subgraphs[0])
+        if weights:
+            _raise_minimum_runtime(model)
+        changed += weights
+        _drop_unused(model)
+    if not changed:
+        return flatbuffer
+
+    class Builder(flatbuffers.Builder):  # type: ignore[misc]
+        """Python's code from the schema forgets the alignment of stored tensors."""
+
+        def StartVector(self, size: int, count: int, alignment: int) -> Any:
+            return super().StartVector(size, count, _ALIGNMENT if size == 1 else alignment)
+
+    builder = Builder(len(flatbuffer))
+    builder.Finish(model.Pack(builder), _FILE_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _unclip(graph: Any) -> int:
+    """Switch off the clipping of cell states; in how many layers it was on."""
+    changed = 0
+    for operator in graph.operators:
+        if getattr(operator.builtinOptions, "cellClip", 0.0) > 0.0:
+            operator.builtinOptions.cellClip = 0.0
+            changed += 1
+    return changed
+
+
+def _store_in_int8(schema: Any, model: Any, graph: Any) -> int:
+    """Let a graph's layers compute in float with weights of int8; how many weights there are."""
+    codes, types = schema.BuiltinOperator, schema.TensorType
+    layers = (
+        codes.CONV_2D,
+        codes.DEPTHWISE_CONV_2D,
+        codes.FULLY_CONNECTED,
+        codes.UNIDIRECTIONAL_SEQUENCE_LSTM,
+    )
+    operators = []
+    for operator in graph.operators:
+        code = model.operatorCodes[operator.opcodeIndex].builtinCode
+        if code in layers and graph.tensors[operator.inputs[0]].type == types.FLOAT32:
+            axis = 3 if code == codes.DEPTHWISE_CONV_2D else 0
+            for place, index in enumerate(operator.inputs):
+                if index < 0:
+                    continue
+                _round(schema, model, graph.tensors[index], axis)
+                if graph.tensors[index].type == types.INT8:
+                    operators.append(_dequantize(schema, model, graph, int(index)))
+                    operator.inputs[place] = operators[-1].outputs[0]
+        operators.append(operator)
+    added = len(operators) - len(graph.operators)
+    graph.operators = operators
+    return added
+
+
+def _dequantize(schema: Any, model: Any, graph: Any, index: int) -> Any:
+    """A DEQUANTIZE of the graph's tensor with that index, to a new one."""
+    graph.tensors.append(_float_twin(schema, graph.tensors[index]))
+    dequantize = schema.OperatorT()
+    dequantize.opcodeIndex = _dequantize_code(schema, model)
+    dequantize.inputs = [index]
+    dequantize.outputs = [len(graph.tensors) - 1]
+    dequantize.builtinOptionsType = schema.BuiltinOptions.DequantizeOptions
+    dequantize.builtinOptions = schema.DequantizeOptionsT()
+    return dequantize
+
+
+def _round(schema: Any, model: Any, tensor: Any, axis: int) -> None:
+    """Make stored float weights int8, by a scale for every channel on the axis; not biases."""
+    data = model.buffers[tensor.buffer].data
+    is_matrix = tensor.type == schema.TensorType.FLOAT32 and len(tensor.shape) > 1
+    if not is_matrix or data is None or len(data) < _SMALLEST_BYTES:
+        return
+    values = np.frombuffer(bytes(data), np.float32).reshape(tensor.shape)
+    others = tuple(other for other in range(values.ndim) if other != axis)
+    scales = np.abs(values).max(axis=others, keepdims=True) / 127
+    scales[scales == 0] = 1.0
+    rounded = schema.BufferT()
+    rounded.data = np.rint(values / scales).astype(np.int8).ravel().view(np.uint8)
+    model.buffers.append(rounded)
+    tensor.buffer = len(model.buffers) - 1
+    tensor.type = schema.TensorType.INT8
+    tensor.quantization = schema.QuantizationParametersT()
+    tensor.quantization.scale = scales.ravel()
+    tensor.quantization.zeroPoint = np.zeros(scales.size, np.int64)
+    tensor.quantization.quantizedDimension = axis
+
+
+def _drop_unused(model: Any) -> None:
+    """Empty the buffers that nothing refers to any more."""
+    used = {tensor.buffer for graph in model.subgraphs for tensor in graph.tensors}
+    used |= {entry.buffer for entry in model.metadata or ()}
+    for index, buffer in enumerate(model.buffers):
+        if index not in used:
+            buffer.data = None
+
+
+def _float_twin(schema: Any, tensor: Any) -> Any:
+    twin = schema.TensorT()
+    twin.shape = tensor.shape
+    twin.type = schema.TensorType.FLOAT32
+    twin.buffer = 0  # the empty one: computed, not stored
+    twin.name = tensor.name + b"/float"
+    return twin
+
+
+def _dequantize_code(schema: Any, model: Any) -> int:
+    """Place of the operator in the model's list, where it is put if need be."""
+    wanted = schema.BuiltinOperator.DEQUANTIZE
+    for index, code in enumerate(model.operatorCodes):
+        if code.builtinCode == wanted and code.version >= _PER_CHANNEL_VERSION:
+            return index
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = wanted
+    code.version = _PER_CHANNEL_VERSION
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1
+
+
+def _raise_minimum_runtime(model: Any) -> None:
+    for entry in model.metadata or ():
+        if entry.name != _RUNTIME_ENTRY:
+            continue
+        noted = bytes(model.buffers[entry.buffer].data).split(b"\0")[0].decode()
+        try:
+            version = tuple(int(part) for part in noted.split("."))
+        except ValueError as error:
+            raise ModelError(f"the converter noted an odd runtime version: {noted!r}") from error
+        text = ".".join(map(str, max(version, _PER_CHANNEL_RUNTIME)))
+        model.buffers[entry.buffer].data = list(text.encode().ljust(_RUNTIME_BYTES, b"\0"))

@@ -1,0 +1,252 @@
+"""The original model, ready to be called: a twin of a Keras file, or a SavedModel's signature."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_edge.errors import ModelError
+
+from ..backend import tensorflow
+from . import keras2, source_file
+
+_SIGNATURE = "serving_default"
+# Operations that reach files, other processes or Python.
+_REACHING_OUT = ("File", "PyFunc", "Save", "Restore", "Print", "Debug", "Dataset", "Summary")
+# A SavedModel restores its own weights, in a function that conversion leaves out.
+_RESTORING = frozenset(
+    [
+        "MergeV2Checkpoints",
+        "RestoreV2",
+        "SaveV2",
+        "ShardedFilename",
+        "StaticRegexFullMatch",
+        "StringJoin",
+    ]
+)
+_SUM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class SourceModel:
+    """A trained model, as its author had it."""
+
+    format: str
+    """What it was loaded from."""
+    shape: tuple[int | None, ...]
+    """Of the input, without the batch; None where any length will do."""
+    n_outputs: int
+    parameters: int | None
+    """Number of weights, where known."""
+    recurrent: tuple[str, ...]
+    """Names of the layers that keep a state, where known."""
+    trackable: Any
+    """What holds the variables."""
+    function: Any
+    """From a float32 tensor (batch, *shape) to (batch, n_outputs), as in inference."""
+
+    def check(self, shape: Sequence[int], n_labels: int, recipe: str) -> tuple[int, ...]:
+        """The input's full shape for a front end's matrix of `shape`, or a refusal.
+
+        Raises:
+            ModelError: the model takes another shape, or gives another number of outputs.
+        """
+        for wanted in (tuple(shape), (*shape, 1)):  # 2-D convolutions want a channel axis
+            if len(wanted) == len(self.shape) and all(
+                size in (None, length) for size, length in zip(self.shape, wanted)
+            ):
+                break
+        else:
+            turned = self.shape == tuple(reversed(shape))
+            hint = ": its layout is the other one" if turned else ""
+            raise ModelError(
+                f"the model takes {_times(self.shape)} values, but the front end ({recipe}) gives "
+                f"{_times(shape)}{hint}"
+            )
+        if self.n_outputs != n_labels:
+            raise ModelError(f"the model has {self.n_outputs} outputs for {n_labels} labels")
+        return wanted
+
+    def gives_probabilities(self, features: NDArray[np.float32]) -> bool:
+        """Whether the outputs are probabilities already, or logits.
+
+        Args:
+            features: some input, float32, (batch, *shape).
+
+        Raises:
+            ModelError: they are neither.
+        """
+        outputs = self.predict(features)
+        if not np.isfinite(outputs).all():
+            raise ModelError("the model's outputs are not finite numbers")
+        within = bool(((outputs >= 0) & (outputs <= 1)).all())
+        if within and np.abs(outputs.sum(axis=1) - 1).max() <= _SUM_TOLERANCE:
+            return True
+        if within:
+            raise ModelError(
+                "the model's outputs lie between 0 and 1 but do not sum to 1: one softmax over "
+                "the labels is needed, not a sigmoid for each"
+            )
+        return False
+
+    def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Outputs of a batch, float64, (batch, n_outputs)."""
+        return np.asarray(self.function(features), dtype=np.float64)
+
+
+def load(path: Path, scratch: Path, *, allow_code: bool = False) -> SourceModel:
+    """Load a Keras file or a SavedModel folder.
+
+    Args:
+        path: of the model.
+        scratch: a folder for temporary files, which must outlive the result.
+        allow_code: let ``Lambda`` layers, and operations that reach files, be part of it.
+
+    Raises:
+        ModelError: see :func:`.source_file.read` and :func:`.keras2.build`.
+    """
+    if source_file.is_saved_model(path):
+        return _load_saved_model(path, scratch, allow_code)
+    file = source_file.read(path, scratch)
+    model = keras2.build(file, allow_code=allow_code)
+    return from_keras(model, file.format)
+
+
+def from_keras(model: Any, format_: str) -> SourceModel:
+    """Wrap a ``keras.Model`` (Keras 2)."""
+    tf = tensorflow()
+    output_shape = model.output_shape
+    if isinstance(output_shape, list) or len(output_shape) != 2 or not output_shape[1]:
+        raise ModelError(f"the model's output has the shape {output_shape}, not (batch, labels)")
+    return SourceModel(
+        format=format_,
+        shape=tuple(model.input_shape[1:]),
+        n_outputs=int(output_shape[1]),
+        parameters=int(model.count_params()),
+        recurrent=tuple(_recurrent(tf, model.layers)),
+        trackable=model,
+        # Without training=False an exported BatchNormalization or Dropout could keep learning.
+        function=tf.function(lambda features: model(features, training=False)),
+    )
+
+
+def _recurrent(tf: Any, layers: Iterable[Any]) -> Iterable[str]:
+    keras = tf.keras.layers
+    for layer in layers:
+        if isinstance(layer, (keras.RNN, keras.Bidirectional)):
+            yield layer.name
+        elif hasattr(layer, "layers"):
+            yield from _recurrent(tf, layer.layers)
+
+
+def _load_saved_model(path: Path, scratch: Path, allow_code: bool) -> SourceModel:
+    tf = tensorflow()
+    if source_file.size(path) > source_file.MAX_BYTES:
+        raise ModelError(f"{path} is larger than {source_file.MAX_BYTES >> 20} MB")
+    try:
+        folder = _with_batch_of_one(path, scratch, allow_code)
+        # Not through Keras, which would build the layers again and run their code.
+        loaded = tf.saved_model.load(str(folder))
+        signature = loaded.signatures[_SIGNATURE]
+    except ModelError:
+        raise
+    except KeyError as error:
+        raise ModelError(f"{path} has no signature {_SIGNATURE!r}") from error
+    except Exception as error:  # TensorFlow raises whatever the part that failed raised.
+        if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
+            raise MemoryError from error
+        text = " ".join(str(error).split())[:300]
+        raise ModelError(f"{path} cannot be loaded: {text}") from error
+    inputs = signature.structured_input_signature[1]
+    outputs = signature.structured_outputs
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise ModelError(
+            f"{path} has {len(inputs)} inputs and {len(outputs)} outputs, where one of each is "
+            "needed"
+        )
+    argument, entry = next(iter(inputs.items()))
+    result, exit_ = next(iter(outputs.items()))
+    if entry.dtype != tf.float32 or entry.shape.rank is None or entry.shape.rank < 3:
+        raise ModelError(f"{path} takes {entry}, where float32 (batch, rows, columns) is needed")
+    if exit_.shape.rank != 2 or exit_.shape[1] is None:
+        raise ModelError(f"{path} gives {exit_}, where (batch, labels) is needed")
+
+    def one_by_one(features: Any) -> Any:
+        # The batch was fixed to 1.
+        rows = tf.unstack(tf.convert_to_tensor(features, tf.float32))
+        return tf.concat([signature(**{argument: row[None]})[result] for row in rows], axis=0)
+
+    return SourceModel(
+        format="SavedModel",
+        shape=tuple(entry.shape[1:].as_list()),
+        n_outputs=int(exit_.shape[1]),
+        parameters=None,
+        recurrent=(),
+        trackable=loaded,
+        function=one_by_one,
+    )
+
+
+def _with_batch_of_one(path: Path, scratch: Path, allow_code: bool) -> Path:
+    """A copy of a SavedModel whose recurrent layers know that the batch is 1.
+
+    A model exported with any batch keeps lists of states of unknown shape in its loops, which
+    TensorFlow Lite does not take. Their first dimension is the batch.
+    """
+    tf = tensorflow()
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel()
+    try:
+        saved.ParseFromString((path / "saved_model.pb").read_bytes())
+    except DecodeError as error:
+        raise ModelError(f"{path} is damaged: its saved_model.pb cannot be read") from error
+    for meta_graph in saved.meta_graphs:
+        graph = meta_graph.graph_def
+        for nodes in (graph.node, *(function.node_def for function in graph.library.function)):
+            if not allow_code:
+                _check_operations(path, nodes)
+            _fix_batch(tf, nodes)
+    copy = scratch / "saved_model"
+    copy.mkdir()
+    (copy / "saved_model.pb").write_bytes(saved.SerializeToString())
+    for name in ("variables", "assets"):
+        if (path / name).is_dir():
+            (copy / name).symlink_to((path / name).resolve())
+    return copy
+
+
+def _check_operations(path: Path, nodes: Iterable[Any]) -> None:
+    for node in nodes:
+        if node.op in _RESTORING:
+            continue
+        if any(part in node.op for part in _REACHING_OUT):
+            raise ModelError(
+                f"{path}: its operation {node.name!r} ({node.op}) reaches outside of the model: "
+                "--allow-code lets it, if you trust whoever made the model"
+            )
+
+
+def _fix_batch(tf: Any, nodes: Iterable[Any]) -> None:
+    by_name = {node.name: node for node in nodes}
+    for node in by_name.values():
+        if not node.op.startswith("TensorList"):
+            continue
+        for name in node.input:
+            constant = by_name.get(name.split(":")[0])
+            if constant is None or constant.op != "Const":
+                continue
+            value = tf.make_ndarray(constant.attr["value"].tensor)
+            if value.dtype == np.int32 and value.ndim == 1 and value.size > 1 and value[0] == -1:
+                fixed = np.array([1, *value[1:]], dtype=np.int32)
+                constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(fixed))
+
+
+def _times(shape: Sequence[int | None]) -> str:
+    return " x ".join("any" if size is None else str(size) for size in shape)

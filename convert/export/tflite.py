@@ -1,0 +1,191 @@
+"""From the original to a TensorFlow Lite flatbuffer, in a child process (:mod:`.sandbox`)."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_edge.errors import ModelError
+from ser_edge.frontend import Frontend
+from ser_edge.metadata import FrontendSpec
+from ser_edge.selftest import reference_signal
+
+from ..backend import tensorflow
+from . import sandbox, source_model
+from .flatbuffer import check_operators, minimum_runtime, operators
+from .rewrite import rewrite
+from .source_model import SourceModel
+
+QUANTIZATIONS = ("dynamic", "float16", "int8", "none")
+"""How weights are stored: ``dynamic`` as int8, with which layers compute in float; ``float16``;
+``int8``, with all activations rounded to int8 by calibrated ranges; ``none`` as float32."""
+
+FLATBUFFER = "model.tflite"
+"""Name of the result in the scratch folder."""
+
+
+def convert(
+    *,
+    scratch: Path,
+    source: str,
+    frontend: dict[str, Any],
+    n_labels: int,
+    quantization: str,
+    calibration: str | None,
+    allow_code: bool,
+) -> dict[str, Any]:
+    """A job: load a source, hold it against its front end, convert it.
+
+    Args:
+        scratch: folder; the result is its :data:`FLATBUFFER`.
+        source: path of the model.
+        frontend: as in a model's metadata.
+        n_labels: how many outputs the model must have.
+        quantization: one of :data:`QUANTIZATIONS`.
+        calibration: a ``.npy`` file of front end matrices, (n, *shape); needed for ``int8``.
+        allow_code: as in :func:`.source_model.load`.
+
+    Returns:
+        Facts of the conversion, for the metadata.
+
+    Raises:
+        ModelError: the model cannot be loaded, does not fit, or cannot be converted.
+    """
+    tf = tensorflow()
+    sandbox.stage(scratch, "loading the model", "it may be damaged or far too large")
+    model = source_model.load(Path(source), scratch, allow_code=allow_code)
+    extract = Frontend(FrontendSpec.parse(frontend))
+    shape = model.check(extract.shape, n_labels, describe(extract))
+    matrices = None if calibration is None else np.load(calibration).reshape(-1, *shape)
+    sample = extract(reference_signal(extract.sample_rate, extract.spec.window_seconds))
+    probabilities = model.gives_probabilities(sample.reshape(1, *shape))
+    sandbox.stage(
+        scratch, f"converting with --quantize {quantization}", _advice(model, quantization)
+    )
+    flatbuffer = to_tflite(
+        model,
+        shape,
+        quantization,
+        calibration=matrices,
+        softmax=not probabilities,
+    )
+    (scratch / FLATBUFFER).write_bytes(flatbuffer)
+    return {
+        "format": model.format,
+        "parameters": model.parameters,
+        "softmax_added": not probabilities,
+        "tensorflow": tf.__version__,
+        "minimum_runtime": minimum_runtime(flatbuffer),
+    }
+
+
+def to_tflite(
+    model: SourceModel,
+    shape: tuple[int, ...],
+    quantization: str,
+    *,
+    calibration: NDArray[np.float32] | None = None,
+    softmax: bool = False,
+) -> bytes:
+    """Convert with a fixed batch of 1, which is what lets TensorFlow Lite fuse LSTMs.
+
+    Args:
+        model: the original.
+        shape: of its input, without the batch.
+        quantization: one of :data:`QUANTIZATIONS`.
+        calibration: for ``int8``: typical inputs, (n, *shape).
+        softmax: add a softmax, for a model that gives logits.
+
+    Returns:
+        The flatbuffer; its input and output are float32 in every case.
+
+    Raises:
+        ModelError: the model cannot be converted, or not to built-in operators alone.
+    """
+    tf = tensorflow()
+
+    def inference(features: Any) -> Any:
+        outputs = model.function(features)
+        return tf.nn.softmax(outputs) if softmax else outputs
+
+    one = tf.TensorSpec((1, *shape), tf.float32, name="features")
+    with tempfile.TemporaryDirectory() as folder:
+        # By way of a SavedModel: converting functions in memory may lose the fused LSTMs.
+        concrete = tf.function(inference).get_concrete_function(one)
+        tf.saved_model.save(model.trackable, folder, signatures=concrete)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if quantization in ("float16", "int8"):
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if quantization == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        elif quantization == "int8":
+            if calibration is None:
+                raise ModelError("int8 needs typical recordings to calibrate with")
+            converter.representative_dataset = lambda: ([matrix[None]] for matrix in calibration)
+            # What has no int8 kernel stays float.
+            converter.target_spec.supported_ops = [
+                tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
+                tf.lite.OpsSet.TFLITE_BUILTINS,
+            ]
+        try:
+            flatbuffer = converter.convert()
+            if quantization == "dynamic" and "WHILE" in operators(bytes(flatbuffer)):
+                # Of the weights in a loop TensorFlow takes better care than a rewriting could.
+                converter.optimizations = [tf.lite.Optimize.DEFAULT]
+                flatbuffer = converter.convert()
+        except MemoryError:
+            raise
+        except Exception as error:  # The converter raises bare Exception and its own kinds.
+            raise ModelError(_explain(str(error))) from error
+    check_operators(bytes(flatbuffer))
+    return rewrite(bytes(flatbuffer), quantization)
+
+
+def describe(extract: Frontend) -> str:
+    """What a front end's matrix is made of, in words.
+
+    Example:
+        >>> from ..frontends import frontend
+        >>> describe(Frontend(FrontendSpec.parse(frontend("seed"))))
+        'zero_crossing_rate, rms, 20 mfcc over 4 s, features_frames'
+    """
+    parts = []
+    for feature in extract.spec.features:
+        count = feature.arguments.get("n_mfcc")
+        parts.append(f"{count} {feature.name}" if count else feature.name)
+    return f"{', '.join(parts)} over {extract.spec.window_seconds:g} s, {extract.spec.layout}"
+
+
+def _advice(model: SourceModel, quantization: str) -> str:
+    if quantization in ("dynamic", "none"):
+        return "raise the limit, or simplify the model"
+    if model.recurrent:
+        return (
+            f"TensorFlow cannot always quantize layers with a state ({', '.join(model.recurrent)}) "
+            "like this; --quantize dynamic takes them"
+        )
+    return "try --quantize dynamic"
+
+
+def _explain(message: str) -> str:
+    """One sentence from the converter's pages: the operation, its layer and the way out."""
+    operation = re.search(r"(?:TF Select ops|Custom ops): (\w+)", message) or re.search(
+        r"'tf\.(\w+)' op", message
+    )
+    if operation is None:
+        return f"TensorFlow Lite cannot take this model: {_first_line(message)}"
+    place = re.search(rf'"{operation[1]}:", "([^"@]+)', message)
+    layer = f" (in {place[1]})" if place else ""
+    return (
+        f"TensorFlow Lite has no built-in operator for {operation[1]}{layer}: replace the layer "
+        "that needs it"
+    )
+
+
+def _first_line(message: str) -> str:
+    return (message.strip() or "no reason given").splitlines()[0][:300]

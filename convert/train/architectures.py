@@ -1,0 +1,235 @@
+"""The networks by name: the compact CLSTM that is bundled, and the six it descends from.
+
+All take one feature matrix and give the labels' probabilities. Only layers that TensorFlow Lite
+runs with its built-in operators are used; the LSTMs fuse when the batch is fixed to 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ser_edge.errors import SerEdgeError
+
+from ..backend import tensorflow
+
+SUMMARY = "summary"
+"""Name of the layer that sums up a clip, shape (256,)."""
+
+STATES = "states"
+"""Name of the layer that tells what is heard in every step, shape (n_steps, 128)."""
+
+STEP_FRAMES = 8
+"""Frames in a step."""
+
+RMS = 1
+"""Place of the RMS among the features of every preset; it is least where a window is filled up."""
+
+INAUDIBLE = 5e-5
+"""Normalized RMS, above the least, of frames that count as empty: some -85 dBFS.
+
+So the rounding noise of a resampled, digitally silent pause does not decide what is heard.
+"""
+
+
+def build(name: str, input_shape: tuple[int, int], n_labels: int) -> Any:
+    """Build an untrained network.
+
+    Args:
+        name: one of :data:`NAMES`.
+        input_shape: time steps and channels, without the batch: the shape of
+            ``ser_edge.frontend.Frontend``.
+        n_labels: size of the softmax.
+
+    Returns:
+        A ``keras.Model`` (Keras 2) from (batch, *input_shape) to (batch, n_labels).
+
+    Raises:
+        SerEdgeError: no such architecture.
+
+    Example:
+        >>> build("clstm", (22, 401), 6).count_params()
+        5826214
+    """
+    try:
+        layers = _BUILDERS[name]
+    except KeyError:
+        raise SerEdgeError(f"no architecture {name!r} (known: {', '.join(NAMES)})") from None
+    tf = tensorflow()
+
+    inputs = tf.keras.Input(input_shape, name="features")
+    x = layers(tf.keras.layers, inputs)
+    outputs = tf.keras.layers.Dense(n_labels, activation="softmax", name="probabilities")(x)
+    return tf.keras.Model(inputs, outputs, name=name.replace("-", "_"))
+
+
+def _compact(layers: Any, x: Any) -> Any:
+    """Convolutions over time, a residual LSTM, an LSTM, attentive statistics pooling."""
+    for filters, kernel in ((64, 5), (96, 5), (128, 3)):
+        x = layers.ReLU()(_convolve(layers, x, filters, kernel))
+        x = layers.MaxPooling1D(2, padding="same")(x)
+        x = layers.Dropout(0.15)(x)
+    x = layers.Add(name=STATES)([x, layers.LSTM(128, return_sequences=True)(x)])
+    x = layers.Dropout(0.2)(x)
+    x = layers.LSTM(128, return_sequences=True)(x)
+    x = layers.Dropout(0.2)(x)
+    x = _attentive_statistics(layers, x)
+    x = layers.Dropout(0.3)(x)
+    x = layers.Dense(64, activation="relu")(x)
+    return layers.Dropout(0.2)(x)
+
+
+def _deep(layers: Any, x: Any) -> Any:
+    """Residual convolutions over time that hear the whole clip, two LSTMs, attentive pooling.
+
+    It hears the features and how they differ from their mean over the clip, which tells less of
+    the speaker and the room. Frames that only fill the window up are left out wherever time is
+    summed over, so a clip sounds the same in a longer window.
+    """
+    tf = tensorflow()
+
+    def mean_over_time(x: Any, filled: Any) -> Any:
+        n_filled = tf.maximum(tf.reduce_sum(filled, axis=1, keepdims=True), 1.0)
+        return tf.reduce_sum(x * filled, axis=1, keepdims=True) / n_filled
+
+    def excite(x: Any, filled: Any) -> Any:
+        """Scale the channels by what the whole clip holds of them (Hu et al. 2018)."""
+        filters = x.shape[-1]
+        whole = layers.Dense(filters // 8, activation="relu")(mean_over_time(x, filled))
+        return layers.Multiply()([x, layers.Dense(filters, activation="sigmoid")(whole)])
+
+    def residual(x: Any, filled: Any) -> Any:
+        return layers.ReLU()(layers.Add()([x, excite(_convolve(layers, x, 128, 3), filled)]))
+
+    def halve(x: Any) -> Any:
+        return layers.MaxPooling1D(2, padding="same")(x)
+
+    level = x[:, :, RMS : RMS + 1]
+    least = tf.reduce_min(level, axis=1, keepdims=True)
+    filled = tf.cast(level > least + INAUDIBLE, tf.float32)
+    x = tf.concat([x, (x - mean_over_time(x, filled)) * filled], axis=2)
+    x = layers.ReLU()(_convolve(layers, x, 96, 5))
+    x, filled = halve(x), halve(filled)
+    x = layers.ReLU()(_convolve(layers, x, 128, 5))
+    x = residual(x, filled)
+    x, filled = halve(x), halve(filled)
+    x = layers.Dropout(0.1)(x)
+    for _ in range(2):
+        x = residual(x, filled)
+    x, filled = halve(x), halve(filled)
+    x = layers.Dropout(0.1)(x)
+    x = layers.Add(name=STATES)([x, layers.LSTM(128, return_sequences=True)(x)])
+    x = layers.Dropout(0.1)(x)
+    x = layers.LSTM(128, return_sequences=True)(x)
+    x = layers.Dropout(0.1)(x)
+    x = _attentive_statistics(layers, x, (filled - 1.0) * 1e4)
+    x = layers.Dropout(0.2)(x)
+    x = layers.Dense(64, activation="relu")(x)
+    return layers.Dropout(0.1)(x)
+
+
+def _convolve(layers: Any, x: Any, filters: int, kernel: int) -> Any:
+    """A convolution over time and a batch normalization."""
+    tf = tensorflow()
+
+    x = layers.Conv1D(filters, kernel, padding="same", use_bias=False)(x)
+    # As a picture of one row: for pictures alone the normalization is one operation of TensorFlow,
+    # which saves a sixth of the training time.
+    return tf.squeeze(layers.BatchNormalization()(tf.expand_dims(x, 1)), 1)
+
+
+def _attentive_statistics(layers: Any, x: Any, bias: Any = 0.0) -> Any:
+    """Weighted mean and standard deviation over time (Okabe et al. 2018), weights by attention.
+
+    The bias is added to the logits of the weights.
+    """
+    tf = tensorflow()
+
+    weights = layers.Dense(32, activation="tanh")(x)
+    weights = layers.Softmax(axis=1)(layers.Dense(1)(weights) + bias)
+    mean = tf.reduce_sum(weights * x, axis=1)
+    variance = tf.reduce_sum(weights * tf.square(x), axis=1) - tf.square(mean)
+    # The floor keeps the square root's gradient finite.
+    deviation = tf.sqrt(tf.maximum(variance, 1e-5))
+    return layers.Concatenate(name=SUMMARY)([mean, deviation])
+
+
+def _lstm(layers: Any, x: Any) -> Any:
+    x = layers.LSTM(64, return_sequences=True)(x)
+    x = layers.Dropout(0.5)(x)
+    x = layers.LSTM(64)(x)
+    return layers.Dropout(0.5)(x)
+
+
+def _deep_lstm(layers: Any, x: Any) -> Any:
+    for return_sequences in (True, True, True, False):
+        x = layers.LSTM(64, return_sequences=return_sequences)(x)
+        x = layers.Dropout(0.5)(x)
+    for units in (128, 64):
+        x = layers.Dense(units, activation="relu")(x)
+        x = layers.Dropout(0.5)(x)
+    return x
+
+
+def _gru(layers: Any, x: Any) -> Any:
+    x = layers.GRU(64, return_sequences=True)(x)
+    x = layers.Dropout(0.5)(x)
+    x = layers.BatchNormalization()(x)
+    for units, dropout in ((32, 0.5), (16, 0.3), (8, 0.3)):
+        x = layers.GRU(units, return_sequences=units != 8)(x)
+        x = layers.Dropout(dropout)(x)
+    x = layers.Dense(64, activation="relu")(x)
+    return layers.Dropout(0.2)(x)
+
+
+def _bi_lstm(layers: Any, x: Any) -> Any:
+    for units in (64, 32, 16):
+        x = layers.Bidirectional(layers.LSTM(units, return_sequences=units != 16))(x)
+        x = layers.Dropout(0.5)(x)
+    x = layers.Dense(128, activation="relu")(x)
+    return layers.Dropout(0.2)(x)
+
+
+def _cnn(layers: Any, x: Any) -> Any:
+    for filters, kernel, pool in ((512, 5, 5), (512, 5, 5), (256, 5, 5), (256, 3, 5), (128, 3, 3)):
+        x = layers.Conv1D(filters, kernel, padding="same", activation="relu")(x)
+        x = layers.BatchNormalization()(x)
+        x = layers.MaxPooling1D(pool, strides=2, padding="same")(x)
+    x = layers.Dropout(0.2)(x)
+    x = layers.Flatten()(x)
+    x = layers.Dense(512, activation="relu")(x)
+    return layers.BatchNormalization()(x)
+
+
+def _clstm(layers: Any, x: Any) -> Any:
+    for filters in (1024, 512, 256):
+        x = layers.Conv1D(filters, 5, padding="same", activation="relu")(x)
+        x = layers.MaxPooling1D(2, padding="same")(x)
+        x = layers.BatchNormalization()(x)
+        x = layers.Dropout(0.3)(x)
+    for return_sequences in (True, True, False):
+        x = layers.LSTM(128, return_sequences=return_sequences)(x)
+        x = layers.Dropout(0.3)(x)
+    for units in (128, 64, 32):
+        x = layers.Dense(units, activation="relu")(x)
+    return x
+
+
+_BUILDERS = {
+    "compact": _compact,
+    "deep": _deep,
+    "lstm": _lstm,
+    "deep-lstm": _deep_lstm,
+    "gru": _gru,
+    "bi-lstm": _bi_lstm,
+    "cnn": _cnn,
+    "clstm": _clstm,
+}
+
+NAMES = tuple(_BUILDERS)
+"""The architectures that :func:`build` knows."""
+
+TEACHABLE = ("compact", "deep")
+"""Those with the layers :data:`SUMMARY` and :data:`STATES`."""
+
+ANY_LENGTH = ("deep",)
+"""Those that hear a clip alike in windows of any length."""

@@ -1,0 +1,149 @@
+"""From a flatbuffer to a released model: measured on the dev speakers, calibrated, packed."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_edge.classifier import Classifier
+from ser_edge.metadata import Metadata
+
+from ..corpus.clips import LICENCES, Clip
+from ..evaluate.metrics import (
+    apply_temperature,
+    expected_calibration_error,
+    fit_temperature,
+    measure_by_corpus,
+    risk_coverage,
+)
+from ..package import pack
+from .dataset import label_indices
+
+WINDOW_OVERLAP = 0.5
+"""Share of a window that the next one hears again, in recordings longer than a window."""
+
+MIN_SPEECH_SECONDS = 0.25
+SILENCE_DBFS = -75.0
+"""Level of the loudest 25 ms: below speech that is 30 dB too faint, above the noise of 16 bits."""
+
+COVERAGE = 0.8
+"""Share of the dev clips that the threshold leaves answered."""
+
+
+def bundle(
+    flatbuffer: bytes,
+    metadata: Mapping[str, Any],
+    clips: Sequence[Clip],
+    output: str | os.PathLike[str],
+    *,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Metadata:
+    """Measure a model as it will run on the device, choose its decision rules and pack it.
+
+    The temperature makes the confidences honest and the threshold leaves the least sure answers
+    out. Both are chosen on the dev clips of the corpora that the model learned from. The accuracy
+    is stated for all corpora: for the others it is that on recordings of an unknown kind.
+
+    Args:
+        flatbuffer: a TensorFlow Lite model.
+        metadata: what is known before: everything but ``decision``, ``accuracy`` and what
+            :func:`pack` fills in.
+        clips: the labelled clips of both splits.
+        output: the file to write.
+        progress: called with the number of dev clips done and their total.
+
+    Returns:
+        The metadata as packed.
+    """
+    dev = [clip for clip in clips if clip.split == "dev"]
+    window_seconds = metadata["frontend"]["window_seconds"]
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / "draft.tflite"
+        pack(flatbuffer, {**metadata, "decision": _decision(window_seconds, 1.0, 0.0)}, draft)
+        raw = classify(draft, dev, progress=progress)
+    labels = label_indices(dev)
+    learned = {clip.corpus for clip in clips if clip.split == "train"}
+    own = np.array([clip.corpus in learned for clip in dev])
+    own_clips = [clip for clip in dev if clip.corpus in learned]
+    temperature = fit_temperature(labels[own], raw[own], weights=speaker_weights(own_clips))
+    temperature = round(temperature, 3)
+    calibrated = apply_temperature(raw[own], temperature)
+    quantile = np.quantile(calibrated.max(axis=1), 1.0 - COVERAGE)
+    threshold = math.floor(100 * quantile) / 100  # rounded up it might leave no answer at all
+    everything, answered = risk_coverage(labels[own], calibrated, [0.0, threshold])
+    by_corpus = measure_by_corpus(
+        labels, raw, [clip.speaker for clip in dev], [clip.corpus for clip in dev]
+    )
+    accuracy = {
+        "split": "dev: speakers that are not in the training data",
+        "corpora": {name: figures.to_dict() for name, figures in by_corpus.items()},
+        "mean_uar": round(float(np.mean([by_corpus[name].uar for name in learned])), 4),
+        "calibration_error": round(expected_calibration_error(labels[own], calibrated), 4),
+        "abstention": {
+            "answered": round(answered.coverage, 4),
+            "accuracy_answered": round(answered.accuracy, 4),
+            "accuracy_all": round(everything.accuracy, 4),
+        },
+    }
+    decision = _decision(window_seconds, temperature, threshold)
+    return pack(flatbuffer, {**metadata, "decision": decision, "accuracy": accuracy}, output)
+
+
+def classify(
+    path: str | os.PathLike[str],
+    clips: Sequence[Clip],
+    *,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> NDArray[np.float64]:
+    """A packed model's probabilities for clips, from the files, as the runtime gives them.
+
+    Returns:
+        Shape (n, n_labels). A clip without an answer (silence, too short) gets equal ones.
+    """
+    classifier = Classifier.from_file(path, threshold=0.0)
+    probabilities = np.full((len(clips), len(classifier.labels)), 1.0 / len(classifier.labels))
+    for row, clip in enumerate(clips):
+        scores = classifier.classify(clip.path).scores
+        if scores is not None:
+            probabilities[row] = list(scores.values())
+        progress(row + 1, len(clips))
+    return probabilities
+
+
+def describe_training(clips: Sequence[Clip]) -> list[dict[str, Any]]:
+    """What the training data was, corpus by corpus, for the metadata."""
+    train = [clip for clip in clips if clip.split == "train"]
+    return [
+        {
+            "name": corpus,
+            "licence": LICENCES.get(corpus, "unknown"),
+            "speakers": len({clip.speaker for clip in train if clip.corpus == corpus}),
+            "clips": sum(clip.corpus == corpus for clip in train),
+        }
+        for corpus in dict.fromkeys(clip.corpus for clip in train)
+    ]
+
+
+def speaker_weights(clips: Sequence[Clip]) -> NDArray[np.float64]:
+    """Weights of the clips with which every speaker counts the same; their mean is 1."""
+    names = [(clip.corpus, clip.speaker) for clip in clips]
+    sizes = Counter(names)
+    return np.array([len(names) / len(sizes) / sizes[name] for name in names])
+
+
+def _decision(window_seconds: float, temperature: float, threshold: float) -> dict[str, float]:
+    return {
+        "window_hop_seconds": window_seconds * (1.0 - WINDOW_OVERLAP),
+        "min_speech_seconds": MIN_SPEECH_SECONDS,
+        "silence_dbfs": SILENCE_DBFS,
+        "temperature": temperature,
+        "threshold": threshold,
+    }

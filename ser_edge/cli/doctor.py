@@ -1,0 +1,171 @@
+"""What is installed here, and does it work? For ``ser-edge doctor`` and ``ser-edge info``."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ser_edge import __version__
+from ser_edge.errors import SerEdgeError
+
+if TYPE_CHECKING:
+    from ser_edge.model import Model
+
+_PROBE_RATE = 48_000  # Hz; another than any model's, so that resampling is tried too
+
+
+@dataclass(frozen=True)
+class Check:
+    """One step of the examination."""
+
+    name: str
+    ok: bool
+    finding: str
+    remedy: str | None = None  # what to do, when it is not ok
+
+
+def examine(model_name: str) -> Iterator[Check]:
+    """Check one part after another, from Python up to the model's answer.
+
+    Args:
+        model_name: a bundled model's name or a file's path.
+
+    Yields:
+        A check for every part; after one that all others need, no more.
+    """
+    yield Check(
+        "ser-edge",
+        True,
+        f"{__version__}, Python {platform.python_version()}, {platform.system()} "
+        f"{platform.machine()}, {_bits()} bit",
+    )
+    checks = [_numpy(), _runtime()]
+    yield from checks
+    if not all(check.ok for check in checks):
+        return
+    yield _audio()
+    yield _resampling()
+    yield from _model(model_name)
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """All that there is to say of a model, as nested dicts and lists."""
+    return {
+        "file": model.path,
+        "size": f"{os.path.getsize(model.path)} bytes",
+        "runtime": f"{model.runtime} {_version(model.runtime)}",
+        "operators": list(model.operators),
+        **model.metadata.to_dict(),
+    }
+
+
+def _bits() -> int:
+    """Width of a pointer: 32-bit systems run on 64-bit processors, too."""
+    return 64 if sys.maxsize > 2**32 else 32
+
+
+def _numpy() -> Check:
+    try:
+        import numpy
+    except ImportError as error:
+        remedy = "pip install numpy"
+        if "openblas" in str(error) or "blas" in str(error):
+            remedy = "sudo apt install libopenblas0"
+        return Check("numpy", False, _first_line(error), remedy)
+    return Check("numpy", True, numpy.__version__)
+
+
+def _runtime() -> Check:
+    from ser_edge.model import find_runtime
+
+    try:
+        _, name = find_runtime()
+    except SerEdgeError as error:
+        return Check("TFLite runtime", False, str(error), _runtime_remedy())
+    return Check("TFLite runtime", True, f"{name} {_version(name)}")
+
+
+def _runtime_remedy() -> str:
+    if sys.version_info >= (3, 12) and _bits() == 32:
+        return "no runtime exists for Python 3.12 or later on 32 bit: use a 64-bit system"
+    package = "tflite-runtime" if sys.version_info < (3, 12) else "ai-edge-litert"
+    return f"pip install {package}"
+
+
+def _audio() -> Check:
+    try:
+        import soundfile
+    except (ImportError, OSError) as error:
+        return Check(
+            "audio files",
+            False,
+            _first_line(error),
+            "pip install soundfile; sudo apt install libsndfile1",
+        )
+    return Check(
+        "audio files",
+        True,
+        f"soundfile {soundfile.__version__}, {soundfile.__libsndfile_version__}",
+    )
+
+
+def _resampling() -> Check:
+    import numpy as np
+
+    from ser_edge.resample import resample
+
+    try:
+        resample(np.zeros(_PROBE_RATE, dtype=np.float32), _PROBE_RATE, _PROBE_RATE // 3)
+    except SerEdgeError as error:
+        return Check("resampling", False, str(error), "pip install soxr, or apt install libsoxr0")
+    return Check("resampling", True, "soxr works")
+
+
+def _model(name: str) -> Iterator[Check]:
+    from ser_edge.classifier import bundled_path
+    from ser_edge.model import Model
+    from ser_edge.selftest import TOLERANCE, reference_error
+
+    try:
+        path = bundled_path(name)
+    except ValueError:
+        path = name
+    try:
+        model = Model.load(path)
+    except SerEdgeError as error:
+        yield Check("model", False, str(error), "pip install --force-reinstall ser-edge")
+        return
+    yield Check("model", True, f"{model.metadata.name}, {os.path.getsize(path)} bytes")
+    try:
+        difference = reference_error(model)
+    except SerEdgeError as error:
+        yield Check("reference answer", False, str(error), "upgrade ser-edge")
+        return
+    if difference is None:
+        yield Check("reference answer", True, "the model stores none")
+        return
+    yield Check(
+        "reference answer",
+        difference <= TOLERANCE,
+        f"within {difference:.1e} of the stored probabilities",
+        None
+        if difference <= TOLERANCE
+        else "this device computes something else: please report it with this output",
+    )
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "(version unknown)"
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0]

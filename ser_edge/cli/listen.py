@@ -1,0 +1,225 @@
+"""``ser-edge listen``: emotions of live audio, for hours or weeks."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+import click
+
+from ser_edge.cli import EXIT_FAILED, complain, load_classifier, model_options
+from ser_edge.cli.output import JSON_SCHEMA, Table
+from ser_edge.errors import AudioError
+from ser_edge.live.source import Piece, Stop, results
+
+if TYPE_CHECKING:
+    from ser_edge.classifier import Result
+    from ser_edge.live.mqtt import Publisher
+
+_SAMPLE_FORMATS = ("int16", "int32", "float32", "uint8")
+
+
+@click.command()
+@click.argument("source", required=False, type=click.Choice(["-"]), metavar="[-]")
+@model_options
+@click.option("--list-devices", is_flag=True, help="Show the microphones and leave.")
+@click.option("--device", metavar="NAME-OR-NUMBER", help="Microphone.  [default: the system's]")
+@click.option(
+    "--rate",
+    type=click.IntRange(1000, 768_000),
+    metavar="HZ",
+    help="Sample rate: needed for raw audio; a microphone has its own.",
+)
+@click.option(
+    "--channels",
+    type=click.IntRange(1, 128),
+    default=1,
+    show_default=True,
+    help="Channels of raw audio.",
+)
+@click.option(
+    "--format",
+    "sample_format",
+    type=click.Choice(_SAMPLE_FORMATS),
+    default=_SAMPLE_FORMATS[0],
+    show_default=True,
+    help="Samples of raw audio, little-endian: S16_LE, S32_LE, FLOAT_LE or U8 of arecord.",
+)
+@click.option("--channel", type=click.IntRange(1), help="Hear one channel, not the mean of all.")
+@click.option(
+    "--hop",
+    type=click.FloatRange(min=0.01, max=3600),
+    metavar="SECONDS",
+    help="From one window's start to the next one's.  [default: the model's own]",
+)
+@click.option(
+    "--smoothing",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="Weight that the windows before have in a result.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--top", type=click.IntRange(1), help="Show only the N most probable emotions.")
+@click.option("--only-changes", is_flag=True, help="Tell a result only if it differs in kind.")
+@click.option(
+    "--mqtt",
+    metavar="URL",
+    help="Also send results to mqtt://[user@]host[:port]/topic, or mqtts:// for TLS. The user's "
+    "password comes from the environment: SER_EDGE_LISTEN_MQTT_PASSWORD.",
+)
+@click.option(
+    "--mqtt-password-file",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Or from the first line of a file.",
+)
+@click.option(
+    "--mqtt-ca",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Certificates that vouch for the broker, PEM.  [default: the system's]",
+)
+@click.option("--no-discovery", is_flag=True, help="Do not announce it to Home Assistant.")
+def listen(
+    source: str | None,
+    model: str,
+    threshold: float | None,
+    threads: int,
+    gate: str,
+    list_devices: bool,
+    device: str | None,
+    rate: int | None,
+    channels: int,
+    sample_format: str,
+    channel: int | None,
+    hop: float | None,
+    smoothing: float,
+    as_json: bool,
+    top: int | None,
+    only_changes: bool,
+    mqtt: str | None,
+    mqtt_password_file: str | None,
+    mqtt_ca: str | None,
+    no_discovery: bool,
+) -> int:
+    """Tell the emotion of live audio, until stopped.
+
+    Listens to a microphone, or with - to standard input: raw samples, or a WAV stream. SIGINT
+    (Ctrl-C) and SIGTERM end it in good order, with exit code 0; where there is no such microphone
+    or no usable audio, it is 1.
+
+    \b
+    Examples:
+      ser-edge listen
+      ser-edge listen --device USB --hop 1 --json
+      arecord -q -f S16_LE -r 48000 | ser-edge listen - --rate 48000
+      ffmpeg -i rtsp://camera/ -vn -f wav - | ser-edge listen -
+      ser-edge listen --mqtt mqtt://pi@broker.local/home/kitchen/emotion
+    """
+    if list_devices:
+        from ser_edge.live.microphone import devices
+
+        for line in devices():
+            click.echo(line)
+        return 0
+    classifier = load_classifier(model, threshold=threshold, num_threads=threads, gate=gate)
+    table = Table([], windows=True, top=top)
+    stop = Stop()
+    last = None
+    with ExitStack() as stack:
+        stack.enter_context(stop.on_signals())
+        send = None
+        if mqtt is not None:
+            publisher = _publisher(
+                mqtt,
+                password_file=mqtt_password_file,
+                ca_file=mqtt_ca,
+                labels=None if no_discovery else classifier.labels,
+                retain=only_changes,
+            )
+            stack.callback(publisher.close)
+            send = publisher.send
+        try:
+            if source == "-":
+                pieces = _pipe(rate, channels, sample_format, stop)
+            else:
+                pieces = _microphone(device, rate, channel, stop)
+            for result in results(
+                pieces, classifier, hop=hop, smoothing=smoothing, channel=channel
+            ):
+                kind = (result.label, result.reason)
+                if only_changes and kind == last:
+                    continue
+                last = kind
+                message = _message(classifier.model.metadata.name, result)
+                if as_json:
+                    print(message, flush=True)
+                else:
+                    table.result("", result)
+                if send is not None:
+                    send(message)
+        except AudioError as error:
+            complain(str(error))
+            return EXIT_FAILED
+    return 0
+
+
+def _pipe(rate: int | None, channels: int, sample_format: str, stop: Stop) -> Iterable[Piece]:
+    from ser_edge.live.pipe import read_pipe
+
+    if sys.stdin is None or sys.stdin.isatty():
+        raise click.UsageError("- listens to standard input, but nothing is piped into it")
+    return read_pipe(
+        sys.stdin.fileno(), rate=rate, channels=channels, sample_format=sample_format, stop=stop
+    )
+
+
+def _microphone(
+    device: str | None, rate: int | None, channel: int | None, stop: Stop
+) -> Iterable[Piece]:
+    from ser_edge.live.microphone import Microphone
+
+    microphone = Microphone(device, rate=rate, channel=channel, stop=stop, report=complain)
+    complain(f"listening to {microphone.name}; Ctrl-C ends it")
+    return microphone
+
+
+def _publisher(
+    url: str,
+    *,
+    password_file: str | None,
+    ca_file: str | None,
+    labels: Sequence[str] | None,
+    retain: bool,
+) -> Publisher:
+    from ser_edge.live.mqtt import Publisher, parse_url
+
+    try:
+        address = parse_url(url)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--mqtt") from None
+    password = os.environ.get("SER_EDGE_LISTEN_MQTT_PASSWORD")
+    if password_file is not None:
+        with open(password_file, encoding="utf-8") as file:
+            password = file.readline().rstrip("\r\n")
+    try:
+        return Publisher(
+            address,
+            password=password,
+            ca_file=ca_file,
+            labels=labels,
+            # Whoever comes later would otherwise wait for the next change.
+            retain=retain,
+            report=complain,
+        )
+    except OSError as error:
+        raise click.BadParameter(f"{ca_file}: {error}", param_hint="--mqtt-ca") from None
+
+
+def _message(model: str, result: Result) -> str:
+    now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    return json.dumps({"schema": JSON_SCHEMA, "model": model, "time": now, **result.to_dict()})

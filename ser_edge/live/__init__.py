@@ -1,0 +1,1 @@
+"""Live audio: microphones, pipes, and where results are sent."""

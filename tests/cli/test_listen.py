@@ -1,0 +1,217 @@
+"""`ser-edge listen` as a program, fed by real pipes and ended by real signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from ser_edge import cli
+from ser_edge.selftest import reference_signal
+
+RATE = 16_000
+
+
+def listening(*arguments: str, **options) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "ser_edge", "listen", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,
+    )
+
+
+def heard(data: bytes, *arguments: str, **options) -> tuple[list[dict], str, int]:
+    process = listening("-", "--json", *arguments, **options)
+    out, err = process.communicate(data, timeout=60)
+    return [json.loads(line) for line in out.splitlines()], err.decode(), process.returncode
+
+
+def coded(samples: np.ndarray, dtype: str = "<i2") -> bytes:
+    return np.rint(samples * 32767).astype(dtype).tobytes()
+
+
+def without_time(messages: list[dict]) -> list[dict]:
+    return [{k: v for k, v in m.items() if k not in ("time", "schema", "model")} for m in messages]
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("listen") / "voice.wav"
+    samples = np.concatenate([reference_signal(48_000, 7.0), np.zeros(48_000 * 5)])
+    soundfile.write(path, samples, 48_000, subtype="PCM_16")
+    return path
+
+
+def test_a_pipe_gives_the_results_of_the_file(recording, classifier):
+    expected = [r.to_dict() for r in classifier.windows(recording, hop=1.0)]
+    wav = recording.read_bytes()
+    messages, err, code = heard(wav, "--hop", "1")
+    assert (err, code) == ("", 0)
+    assert without_time(messages) == expected
+    assert {m["schema"] for m in messages} == {1}
+    assert {m["model"] for m in messages} == {classifier.model.metadata.name}
+    assert all(re.fullmatch(r"20\d\d-\d\d-\d\dT[\d:.]+\+00:00", m["time"]) for m in messages)
+    raw = wav[wav.index(b"data") + 8 :]
+    messages, _, code = heard(raw + b"\1", "--hop", "1", "--rate", "48000")
+    assert code == 0
+    assert without_time(messages) == expected
+
+
+def test_a_wav_stream_without_length_and_with_other_chunks(classifier):
+    samples = coded(reference_signal(RATE, 4.5))
+    stereo = np.repeat(np.frombuffer(samples, "<i2"), 2).tobytes()
+    extensible = struct.pack("<HHIIHHHHIH14s", 0xFFFE, 2, RATE, 0, 4, 16, 22, 16, 3, 1, bytes(14))
+    head = b"RIFF\xff\xff\xff\xffWAVELIST" + struct.pack("<I", 3) + b"abc\0"
+    head += b"fmt " + struct.pack("<I", len(extensible)) + extensible
+    messages, err, code = heard(head + b"data\xff\xff\xff\xff" + stereo)
+    assert (err, code) == ("", 0)
+    stream = classifier.stream(RATE)
+    expected = [*stream.push(samples), *stream.flush()]
+    assert without_time(messages) == [r.to_dict() for r in expected]
+
+
+def test_nothing_after_the_audio_of_a_wav_stream_is_heard(recording, classifier):
+    expected = [r.to_dict() for r in classifier.windows(recording)]
+    messages, _, code = heard(recording.read_bytes() + b"LIST" + bytes(100_000))
+    assert code == 0
+    assert without_time(messages) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (bytes(100), "--rate"),
+        (b"RIFF", "not a WAV stream"),
+        (b"RIFF\0\0\0\0AVI data", "not a WAV stream"),
+        (b"RIFF\0\0\0\0WAVEfmt ", "ends within its header"),
+        (b"RIFF\0\0\0\0WAVEdata\0\0\0\0", "tells no format"),
+        (b"RIFF\0\0\0\0WAVEfmt \xff\xff\xff\x7f", "damaged"),
+        (b"RIFF\0\0\0\0WAVEfmt \4\0\0\0abcd", "damaged"),
+        (
+            b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0" + struct.pack("<HHIIHH", 1, 1, RATE, 0, 3, 24),
+            "24 bits",
+        ),
+        (
+            b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0"
+            + struct.pack("<HHIIHH", 1, 1, 3, 0, 2, 16)
+            + b"data\0\0\0\0....",
+            "3 Hz",
+        ),
+        (struct.pack("<f", float("nan")) * 100, "NaN"),
+    ],
+)
+def test_bad_input_is_one_sentence(data, message):
+    raw = ["--rate", "16000", "--format", "float32"] if message == "NaN" else []
+    messages, err, code = heard(data, *raw)
+    assert (messages, code) == ([], cli.EXIT_FAILED)
+    assert err.startswith("ser-edge: ")
+    assert err.count("\n") == 1
+    assert message in err
+
+
+def test_an_empty_pipe_is_no_error():
+    assert heard(b"") == ([], "", 0)
+
+
+def test_options_come_from_the_environment(recording):
+    environment = {**os.environ, "SER_EDGE_LISTEN_HOP": "4", "SER_EDGE_LISTEN_RATE": "48000"}
+    messages, _, code = heard(recording.read_bytes(), env=environment)
+    assert code == 0
+    assert [m["start"] for m in messages] == [0, 4, 8]
+
+
+def test_only_changes(recording):
+    every, _, _ = heard(recording.read_bytes(), "--hop", "0.5", "--threshold", "0")
+    kinds = [(m["label"], m["reason"]) for m in every]
+    changes = [kind for before, kind in zip([None, *kinds], kinds) if kind != before]
+    assert len(changes) < len(kinds)
+    arguments = ("--hop", "0.5", "--threshold", "0", "--only-changes")
+    few, _, _ = heard(recording.read_bytes(), *arguments)
+    assert [(m["label"], m["reason"]) for m in few] == changes
+
+
+def test_lines_for_a_person(recording, classifier):
+    process = listening("-", "--threshold", "0", "--hop", "4")
+    out, err = process.communicate(recording.read_bytes(), timeout=60)
+    lines = out.decode().splitlines()
+    assert (len(lines), err) == (3, b"")
+    assert lines[0].startswith("0:00:00.0 - 0:00:04.0  ")
+    assert lines[0].split()[3] in classifier.labels
+    assert "no emotion (silence)" in lines[2]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_and_the_last_result_comes_out(number):
+    process = listening("-", "--rate", "16000", "--json")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(coded(reference_signal(RATE, 4.5)))
+    process.stdin.flush()
+    first = json.loads(process.stdout.readline())  # flushed while the pipe is open
+    assert (first["start"], first["end"]) == (0, 4)
+    time.sleep(0.5)  # for the rest of what is in the pipe
+    process.send_signal(number)
+    last = json.loads(process.stdout.read())
+    assert process.wait(timeout=10) == 0
+    assert (last["start"], last["end"]) == (2, 4.5)
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+
+
+def test_a_killed_writer_is_the_end_of_the_audio():
+    process = listening("-", "--rate", "16000", "--json")
+    writer = subprocess.Popen(
+        [sys.executable, "-c", "import os, time; os.write(1, bytes(2 * 16000)); time.sleep(60)"],
+        stdout=process.stdin,
+    )
+    assert process.stdin is not None
+    process.stdin.close()
+    time.sleep(1)
+    writer.kill()
+    writer.wait()
+    assert process.stdout is not None
+    messages = [json.loads(line) for line in process.stdout]
+    assert process.wait(timeout=60) == 0
+    assert [(m["start"], m["end"], m["reason"]) for m in messages] == [(0, 1, "silence")]
+
+
+def test_a_reader_that_leaves_ends_it(recording):
+    process = listening("-", "--rate", "16000")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdout.close()
+    try:
+        process.stdin.write(bytes(2 * RATE * 60))
+        process.stdin.close()
+    except BrokenPipeError:
+        pass
+    assert process.wait(timeout=60) == cli.EXIT_CLOSED_PIPE
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+
+
+def test_usage(monkeypatch, capsys):
+    for arguments in (["listen", "file.wav"], ["listen", "-", "--rate", "16"]):
+        monkeypatch.setattr(sys, "argv", ["ser-edge", *arguments])
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        assert exit_.value.code == 2
+    assert "Usage" in capsys.readouterr().err
+
+
+def test_the_command_is_loaded_only_when_it_is_used():
+    code = "import sys; import ser_edge.cli; print('ser_edge.cli.listen' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert shown.stdout.strip() == b"False"

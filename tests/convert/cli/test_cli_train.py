@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from ser_edge.convert.cli import main
+from ser_edge.convert.corpus.clips import Clip
+from ser_edge.model import Model
+
+
+def test_help_does_not_wait_for_tensorflow() -> None:
+    script = (
+        "import sys\n"
+        "from ser_edge.convert.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert "train" in result.stdout
+
+
+def test_train_writes_a_model_that_runs(
+    toy_clips: list[Clip], toy_frontend: dict[str, Any], tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorflow")
+    frontend, output = tmp_path / "frontend.json", tmp_path / "toy.tflite"
+    frontend.write_text(json.dumps(toy_frontend))
+    # In a process of its own: the number of TensorFlow's threads is set before its first use.
+    command = [sys.executable, "-m", "ser_edge.convert", "train", "--architecture", "lstm"]
+    command += ["--epochs", "1", "--copies", "1", "--jobs", "1", "--name", "toy"]
+    command += ["--no-teacher", "--corpus", "toy"]
+    command += ["--index", str(toy_clips[0].path.parent), "--frontend", str(frontend)]
+    command += ["--cache", str(tmp_path / "cache"), "--output", str(output)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == ""
+    model = Model.load(output)
+    assert model.metadata.name == "toy"
+    assert model.metadata.frontend.normalization is not None
+    assert model.metadata.details["training"]["corpora"][0]["clips"] == 24
+    assert model.metadata.details["training"]["recipe"]["epochs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "content", "message"),
+    [
+        ("--index", "path,corpus\n", "lacks the column 'speaker'"),
+        ("--corpus", "", "no training clips of a corpus"),
+        ("--frontend", "not json", "is not JSON"),
+        ("--frontend", "{}", "frontend.sample_rate is missing"),
+        ("--frontend", "[]", "frontend is not an object"),
+    ],
+)
+def test_failure_is_one_sentence(
+    option: str, content: str, message: str, toy_clips: list[Clip], tmp_path: Path
+) -> None:
+    wrong = tmp_path / "wrong"
+    wrong.write_text(content)
+    arguments = {"--output": str(tmp_path / "x.tflite"), "--index": str(toy_clips[0].path.parent)}
+    arguments[option] = str(wrong)
+    words = [word for pair in arguments.items() for word in pair]
+    result = CliRunner().invoke(main, ["train", *words])
+    assert result.exit_code == 1
+    assert message in result.output
+    assert len(result.output.splitlines()) == 1
+
+
+def test_unknown_architecture_is_wrong_usage() -> None:
+    result = CliRunner().invoke(main, ["train", "--output", "x", "--architecture", "best"])
+    assert result.exit_code == 2

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from typing import Callable
+
+import numpy as np
+import pytest
+
+from ser_edge.convert.corpus import augment
+
+RATE = 16000
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+@pytest.fixture
+def voice(rng: np.random.Generator) -> augment.Samples:
+    """Two seconds of a buzz with syllables, silent in the second half of each half second."""
+    seconds = np.arange(2 * RATE) / RATE
+    buzz = sum(np.sin(2 * np.pi * 140 * k * seconds) / k for k in range(1, 20))
+    return (0.2 * buzz * (seconds % 0.5 < 0.25)).astype(np.float32)
+
+
+def level_db(samples: np.ndarray) -> float:
+    return float(10 * np.log10(np.mean(np.square(samples, dtype=np.float64))))
+
+
+CHAINS: dict[str, Callable[[augment.Samples, np.random.Generator], augment.Samples]] = {
+    "gain": augment.gain,
+    "margin": lambda samples, rng: augment.margin(samples, RATE, rng),
+    "white_noise": augment.white_noise,
+    "pink_noise": augment.pink_noise,
+    "babble": lambda samples, rng: augment.babble(samples, rng, voices=[samples[::-1]]),
+    "reverb": lambda samples, rng: augment.reverb(samples, RATE, rng),
+    "speed": lambda samples, rng: augment.speed(samples, RATE, rng.uniform(0.8, 1.2)),
+    "telephone": lambda samples, rng: augment.telephone(samples, RATE, rng),
+    "clip": augment.clip,
+    "random": lambda samples, rng: augment.random_augmentation(samples, RATE, rng).samples,
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_is_a_pure_function_of_samples_and_seed(name: str, voice: augment.Samples) -> None:
+    before = voice.copy()
+    first = CHAINS[name](voice, np.random.default_rng(1))
+    again = CHAINS[name](voice, np.random.default_rng(1))
+    other = CHAINS[name](voice, np.random.default_rng(2))
+    assert first.dtype == np.float32
+    assert np.isfinite(first).all()
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert np.array_equal(voice, before)
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_silence_stays_finite(name: str) -> None:
+    result = CHAINS[name](np.zeros(RATE, np.float32), np.random.default_rng(1))
+    assert np.isfinite(result).all()
+
+
+def test_gain_stays_in_its_range(voice: augment.Samples, rng: np.random.Generator) -> None:
+    changes = [level_db(augment.gain(voice, rng)) - level_db(voice) for _ in range(50)]
+    assert augment.GAIN_DB[0] <= min(changes) < max(changes) <= augment.GAIN_DB[1]
+
+
+@pytest.mark.parametrize("name", ["white_noise", "pink_noise", "babble"])
+def test_noise_stays_in_its_range(
+    name: str, voice: augment.Samples, rng: np.random.Generator
+) -> None:
+    for _ in range(20):
+        ratio = level_db(voice) - level_db(CHAINS[name](voice, rng) - voice)
+        assert augment.SNR_DB[0] - 0.1 <= ratio <= augment.SNR_DB[1] + 0.1
+
+
+def test_pink_noise_falls_by_three_decibels_an_octave(rng: np.random.Generator) -> None:
+    silence = np.zeros(2**16, np.float32)
+    silence[0] = 1.0  # a level to relate the noise to
+    power = np.abs(np.fft.rfft(augment.pink_noise(silence, rng) - silence)) ** 2
+    octaves = [np.mean(power[2**k : 2 ** (k + 1)]) for k in range(8, 14)]
+    slope = np.polyfit(range(6), 10 * np.log10(octaves), 1)[0]
+    assert slope == pytest.approx(-3.0, abs=0.3)
+
+
+def test_reverb_fills_the_pauses_and_keeps_the_level(
+    voice: augment.Samples, rng: np.random.Generator
+) -> None:
+    wet = augment.reverb(voice, RATE, rng)
+    assert len(wet) == len(voice)
+    assert level_db(wet) == pytest.approx(level_db(voice), abs=0.01)
+    pause = slice(int(0.26 * RATE), int(0.3 * RATE))
+    assert not voice[pause].any()
+    assert level_db(wet[pause]) > level_db(wet) - 40
+
+
+@pytest.mark.parametrize("ratio", augment.VOICES)
+def test_speed_moves_length_and_pitch_alike(ratio: float) -> None:
+    tone = np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE).astype(np.float32)
+    changed = augment.speed(tone, RATE, ratio)
+    assert len(tone) / len(changed) == pytest.approx(ratio, rel=1e-3)
+    peak = np.argmax(np.abs(np.fft.rfft(changed))) * RATE / len(changed)
+    assert peak == pytest.approx(1000 * ratio, abs=2)
+
+
+def test_telephone_keeps_its_band_alone(rng: np.random.Generator) -> None:
+    noise = rng.standard_normal(4 * RATE).astype(np.float32)
+    power = np.abs(np.fft.rfft(augment.telephone(noise, RATE, rng))) ** 2
+    hertz = np.fft.rfftfreq(len(noise), 1 / RATE)
+    inside = power[(hertz > 500) & (hertz < 2400)].mean()
+    assert power[hertz < 100].mean() < 1e-3 * inside
+    assert power[hertz > 7000].mean() < 1e-2 * inside
+
+
+def test_clip_cuts_the_peaks_alone(voice: augment.Samples, rng: np.random.Generator) -> None:
+    cut = augment.clip(voice, rng)
+    limit = np.abs(cut).max()
+    assert limit < np.abs(voice).max()
+    untouched = np.abs(voice) < limit
+    assert np.array_equal(cut[untouched], voice[untouched])
+
+
+def test_margin_adds_silence_alone(voice: augment.Samples, rng: np.random.Generator) -> None:
+    longer = augment.margin(voice, RATE, rng)
+    assert len(voice) < len(longer) <= len(voice) + RATE
+    assert np.count_nonzero(longer) == np.count_nonzero(voice)
+
+
+def test_babble_takes_clips_of_any_length(rng: np.random.Generator) -> None:
+    clean = np.ones(1000, np.float32)
+    voices = [np.ones(10, np.float32), np.ones(5000, np.float32), np.zeros(0, np.float32)]
+    assert augment.babble(clean, rng, voices=voices).shape == clean.shape
+
+
+def test_augmented_clip_tells_where_a_moment_is() -> None:
+    """A click at 1 s stays the loudest sample, where pace and delay say."""
+    click = np.zeros(2 * RATE, np.float32)
+    click[RATE] = 1.0
+    delayed = 0
+    voices = set()
+    for seed in range(40):
+        found = augment.random_augmentation(click, RATE, np.random.default_rng(seed))
+        place = float(np.argmax(np.abs(found.samples))) / RATE
+        assert found.pace * (place - found.delay) == pytest.approx(1.0, abs=0.002)
+        slowest, fastest = augment.SPEED_JITTER
+        assert slowest <= found.pace / augment.VOICES[found.voice] <= fastest
+        delayed += found.delay > 0
+        voices.add(found.voice)
+    assert delayed > 0
+    assert voices == set(range(len(augment.VOICES)))

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ser_edge.convert.corpus.clips import (
+    LABELS,
+    Clip,
+    choose,
+    default_folder,
+    read_index,
+    sampling_odds,
+)
+from ser_edge.errors import SerEdgeError
+
+HEADER = "path,corpus,speaker,gender,label,raw_label,split,seconds\n"
+
+
+def write_index(folder: Path, *rows: str, header: str = HEADER) -> Path:
+    for row in rows:
+        (folder / row.split(",")[0]).touch()
+    index = folder / "index.csv"
+    index.write_text(header + "".join(f"{row}\n" for row in rows))
+    return index
+
+
+def test_reads_every_column(tmp_path: Path) -> None:
+    index = write_index(tmp_path, "a.wav,here,anna,female,angry,ANG,train,2.0")
+    expected = Clip(tmp_path / "a.wav", "here", "anna", "female", "angry", "train")
+    assert read_index(index) == [expected]
+    assert read_index(tmp_path) == [expected]
+
+
+def test_gender_is_optional(tmp_path: Path) -> None:
+    header = "path,corpus,speaker,label,split\n"
+    write_index(tmp_path, "a.wav,here,anna,angry,dev", header=header)
+    assert read_index(tmp_path)[0].gender == ""
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("a.wav,here,anna,,bored,BOR,train,2.0", "line 2: unknown label 'bored'"),
+        ("a.wav,here,anna,,angry,ANG,test,2.0", "line 2: unknown split 'test'"),
+        ("a.wav,here,,,angry,ANG,train,2.0", "line 2: empty speaker"),
+        ("a.wav,here", "line 2: empty speaker"),
+    ],
+)
+def test_refuses_bad_rows(tmp_path: Path, row: str, message: str) -> None:
+    write_index(tmp_path, row)
+    with pytest.raises(SerEdgeError, match=message):
+        read_index(tmp_path)
+
+
+def test_refuses_a_missing_file(tmp_path: Path) -> None:
+    (tmp_path / "index.csv").write_text(HEADER + "gone.wav,here,anna,,angry,ANG,train,2.0\n")
+    with pytest.raises(SerEdgeError, match=r"line 2: no such file .*gone\.wav"):
+        read_index(tmp_path)
+
+
+def test_refuses_a_missing_index(tmp_path: Path) -> None:
+    with pytest.raises(SerEdgeError, match="cannot read the index"):
+        read_index(tmp_path)
+
+
+def test_refuses_an_index_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "index.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SerEdgeError, match="cannot read the index"):
+        read_index(tmp_path)
+
+
+def test_refuses_a_missing_column(tmp_path: Path) -> None:
+    write_index(tmp_path, header="path,corpus,speaker,split\n")
+    with pytest.raises(SerEdgeError, match="lacks the column 'label'"):
+        read_index(tmp_path)
+
+
+def test_refuses_an_empty_index(tmp_path: Path) -> None:
+    write_index(tmp_path)
+    with pytest.raises(SerEdgeError, match="lists no clips"):
+        read_index(tmp_path)
+
+
+def test_refuses_a_clip_listed_twice(tmp_path: Path) -> None:
+    row = "a.wav,here,anna,,angry,ANG,train,2.0"
+    write_index(tmp_path, row, row)
+    with pytest.raises(SerEdgeError, match="twice"):
+        read_index(tmp_path)
+
+
+def test_refuses_a_speaker_in_both_splits(tmp_path: Path) -> None:
+    write_index(
+        tmp_path,
+        "a.wav,here,anna,,angry,ANG,train,2.0",
+        "b.wav,there,anna,,angry,ANG,dev,2.0",
+        "c.wav,here,anna,,angry,ANG,dev,2.0",
+    )
+    with pytest.raises(SerEdgeError, match="speaker anna of here is in both train and dev"):
+        read_index(tmp_path)
+
+
+def test_chosen_corpora_teach_and_all_measure() -> None:
+    clips = [
+        Clip(Path("x"), corpus, "anna", "", "sad", split)
+        for corpus in ("free", "bound")
+        for split in ("train", "dev")
+    ]
+    assert choose(clips, ["free"]) == [clips[0], clips[1], clips[3]]
+    assert choose(clips, []) == clips
+    with pytest.raises(SerEdgeError, match=r"a corpus 'fee' \(there are: bound, free\)"):
+        choose(clips, ["free", "fee"])
+
+
+def test_folder_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SER_CORPORA", str(tmp_path))
+    assert default_folder() == tmp_path
+    monkeypatch.delenv("SER_CORPORA")
+    assert default_folder().parts[-2:] == ("shared", "corpora")
+
+
+def test_corpora_at_hand_are_sound() -> None:
+    if not (default_folder() / "index.csv").is_file():
+        pytest.skip(f"no corpora in {default_folder()}: set SER_CORPORA")
+    clips = read_index()
+    assert {clip.split for clip in clips} == {"train", "dev"}
+    assert {clip.label for clip in clips} == set(LABELS)
+
+
+def test_odds_level_labels_and_damp_corpora() -> None:
+    def clips(corpus: str, label: str, count: int) -> list[Clip]:
+        return [Clip(Path("a"), corpus, "anna", "", label, "train")] * count
+
+    chosen = clips("big", "sad", 90) + clips("big", "happy", 10) + clips("small", "sad", 25)
+    odds = sampling_odds(chosen, 0.5)
+    big, small = odds[:100].sum(), odds[100:].sum()
+    assert big + small == pytest.approx(1)
+    assert big / small == pytest.approx(2)
+    assert odds[:90].sum() == pytest.approx(odds[90:100].sum())
+    assert len(set(odds[:90])) == 1

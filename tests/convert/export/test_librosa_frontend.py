@@ -1,0 +1,65 @@
+"""The reference libraries' front end and the runtime's own agree, for recipes of every kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from ser_edge import audio
+from ser_edge.convert import frontends
+from ser_edge.convert.export import librosa_frontend
+from ser_edge.errors import AudioError
+from ser_edge.frontend import Frontend
+from ser_edge.metadata import FrontendSpec
+from ser_edge.selftest import reference_signal
+
+pytest.importorskip("librosa")
+
+BASE = {"sample_rate": 22050, "window_seconds": 1.5, "layout": "features_frames"}
+RECIPES: dict[str, dict[str, Any]] = {
+    **{name: frontends.frontend(name) for name in frontends.NAMES},
+    "40 MFCC at 22 050 Hz": {**BASE, "features": [{"name": "mfcc", "n_mfcc": 40}]},
+    "deltas": {
+        **BASE,
+        "features": [
+            {"name": "mfcc", "n_mfcc": 13, "htk": True, "mel_norm": None, "lifter": 22},
+            {"name": "delta", "of": "mfcc"},
+            {"name": "delta", "of": "mfcc", "order": 2},
+        ],
+        "normalization": {"mean": [1.0] * 39, "std": [2.0] * 39},
+    },
+    "python_speech_features": {
+        **BASE,
+        "sample_rate": 16000,
+        "trim": {"top_db": 30.0, "frame_length": 512, "hop_length": 128},
+        "features": [{"name": "psf_mfcc", "window": "hamming", "scale": 32768.0}],
+        "layout": "frames_features",
+    },
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES.keys())
+def test_equals_the_runtime(tmp_path: Path, recipe: dict[str, Any]) -> None:
+    spec = FrontendSpec.parse(recipe)
+    # Stereo, at a rate of its own, with silence around: all that loading has to deal with.
+    voice = np.pad(reference_signal(44100, 1.0), 8000)
+    path = tmp_path / "voice.wav"
+    soundfile.write(path, np.stack([voice, 0.5 * voice], axis=1), 44100)
+    extract = Frontend(spec)
+    ours = extract(audio.load(path, spec.sample_rate))
+    theirs = librosa_frontend.features_of(path, spec)
+    assert theirs.shape == extract.shape
+    assert theirs.dtype == np.float32
+    # MFCC reach 1e3 in float32; the tolerance is that of ser_edge.features.mfcc.
+    assert ours == pytest.approx(theirs, abs=1e-3)
+
+
+def test_what_librosa_cannot_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "text.wav"
+    path.write_text("no audio")
+    with pytest.raises(AudioError, match=r"text\.wav: librosa cannot read it"):
+        librosa_frontend.features_of(path, FrontendSpec.parse(RECIPES["seed"]))

@@ -1,0 +1,187 @@
+"""Live audio: what is lost is told, what comes late is waited for, and nothing piles up."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import types
+
+import numpy as np
+import pytest
+
+from ser_edge import AudioError, DependencyError
+from ser_edge.live import microphone
+from ser_edge.live.microphone import Backlog, Microphone
+from ser_edge.live.source import Format, Piece, Stop, results
+from ser_edge.selftest import reference_signal
+
+RATE = 16_000
+FORMAT = Format(RATE, 1, "int16")
+
+
+def coded(samples: np.ndarray) -> bytes:
+    return np.rint(samples * 32767).astype("<i2").tobytes()
+
+
+def test_pieces_give_the_results_of_a_stream(classifier):
+    data = coded(reference_signal(RATE, 9.5))
+    pieces = [Piece(data[at : at + 999], FORMAT) for at in range(0, len(data), 999)]
+    stream = classifier.stream(RATE, hop=1.0)
+    assert list(results(pieces, classifier, hop=1.0)) == [*stream.push(data), *stream.flush()]
+
+
+def test_no_window_reaches_over_lost_audio(classifier):
+    data = bytes(2 * RATE)
+    seconds = [Piece(data, FORMAT)] * 5
+    heard = list(results([*seconds, Piece(data, FORMAT, 60.0), *seconds], classifier, hop=4.0))
+    assert [(r.start, r.end) for r in heard] == [(0, 4), (4, 5), (60, 64), (64, 66)]
+
+
+def test_a_new_format_begins_a_new_stream(classifier):
+    other = Format(48_000, 2, "int16")
+    pieces = [Piece(bytes(2 * RATE), FORMAT), Piece(bytes(4 * 48_000 * 2), other, 30.0)]
+    assert [(r.start, r.end) for r in results(pieces, classifier)] == [(0, 1), (30, 32)]
+
+
+class Card:
+    """What sounddevice offers, with a card that can be unplugged and asked for audio."""
+
+    class PortAudioError(Exception):
+        pass
+
+    def __init__(self) -> None:
+        self.plugged = True
+        self.rate = 44_100.0
+        self.channels = 2
+        self.scans = 0
+        self.open: list = []
+        self.closed: list = []
+        self.default = types.SimpleNamespace(device=[0, 0])
+
+    def query_devices(self, device=None, kind=None):
+        info = {
+            "name": "Test card",
+            "max_input_channels": self.channels,
+            "default_samplerate": self.rate,
+        }
+        if kind is None:
+            return [info, {**info, "max_input_channels": 0}]
+        if device not in (None, 0, "Test") or not self.plugged:
+            raise ValueError(f"No input device matching {device!r}")
+        return info
+
+    def RawInputStream(self, **arguments):
+        return types.SimpleNamespace(
+            start=lambda: self.open.append(arguments),
+            close=lambda ignore_errors: self.closed.append(arguments),
+        )
+
+    def _terminate(self) -> None:
+        self.scans += 1
+
+    def _initialize(self) -> None:
+        pass
+
+    def deliver(self, frames: int, *, overflow: bool = False) -> None:
+        arguments = self.open[-1]
+        status = types.SimpleNamespace(input_overflow=overflow)
+        arguments["callback"](bytes(2 * frames * arguments["channels"]), frames, None, status)
+
+
+@pytest.fixture
+def card(monkeypatch):
+    card = Card()
+    monkeypatch.setitem(sys.modules, "sounddevice", card)
+    return card
+
+
+def test_the_card_s_own_rate_and_channels(card):
+    heard = Microphone("Test", stop=Stop(), report=print)
+    assert heard.format == Format(44_100, 2, "int16")
+    assert card.open[0]["samplerate"] == 44_100
+    card.channels = 32  # a sound server's
+    assert Microphone(stop=Stop(), report=print).format.channels == 1
+    assert Microphone(channel=3, stop=Stop(), report=print).format.channels == 3
+    assert Microphone("0", rate=48_000, stop=Stop(), report=print).format.sample_rate == 48_000
+
+
+def test_a_microphone_that_is_not_there(card):
+    with pytest.raises(AudioError, match=r"device 'Nowhere'.*--list-devices"):
+        Microphone("Nowhere", stop=Stop(), report=print)
+    card.plugged = False
+    with pytest.raises(AudioError, match="the default microphone"):
+        Microphone(stop=Stop(), report=print)
+
+
+def test_without_sounddevice(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    with pytest.raises(DependencyError, match=r"ser-edge\[mic\].*libportaudio2"):
+        Microphone(stop=Stop(), report=print)
+
+
+def test_devices_are_listed(card):
+    assert list(microphone.devices()) == ["*   0  Test card (2 channels, 44100 Hz)"]
+
+
+def test_an_overrun_drops_the_oldest_and_is_counted(card):
+    reports: list[str] = []
+    stop = Stop()
+    heard = Microphone(stop=stop, report=reports.append)
+    block = 4410  # a tenth of a second
+    for _ in range(microphone._BACKLOG_BLOCKS + 1):
+        card.deliver(block)
+    pieces = iter(heard)
+    got = [next(pieces) for _ in range(microphone._BACKLOG_BLOCKS // 2 + 1)]
+    assert got[0].start == pytest.approx(5.0)
+    assert {piece.start for piece in got[1:]} == {None}
+    assert reports == ["too slow for live audio: dropped 5.0 s, 5.0 s in all"]
+    card.deliver(block, overflow=True)
+    assert next(pieces).start is None
+    assert "lost some audio" in reports[-1]
+    stop.requested = True
+    assert list(pieces) == []
+    assert card.closed == card.open
+
+
+def test_the_backlog_never_grows():
+    backlog = Backlog(limit=10)
+    for _ in range(1000):
+        backlog.put(b"..", frames=1)
+    positions = []
+    while (block := backlog.get(0)) is not None:
+        positions.append(block.position)
+    assert 5 <= len(positions) <= 10
+    assert positions == list(range(1000 - len(positions), 1000))
+
+
+def test_a_card_that_disappears_is_waited_for(card, monkeypatch):
+    monkeypatch.setattr(microphone, "_STALL_SECONDS", 0.2)
+    monkeypatch.setattr(microphone, "_RETRY_SECONDS", 0.1)
+    reports: list[str] = []
+    stop = Stop()
+    heard = Microphone("Test", stop=stop, report=reports.append)
+    pieces = iter(heard)
+    card.deliver(4410)
+    assert next(pieces).start is None
+
+    def plug_in() -> None:
+        card.plugged = False
+        while card.scans < 3:
+            time.sleep(0.01)
+        card.rate, card.plugged = 48_000.0, True
+        while len(card.open) < 2:
+            time.sleep(0.01)
+        card.deliver(4800)
+
+    helper = threading.Thread(target=plug_in)
+    helper.start()
+    piece = next(pieces)
+    helper.join()
+    assert piece.format.sample_rate == 48_000
+    assert piece.start is not None
+    assert piece.start > 0.2
+    assert reports == ["Test card disappeared; waiting for it", "Test card is back"]
+    stop.requested = True
+    assert list(pieces) == []
+    assert card.closed == card.open  # each once
