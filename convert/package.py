@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import tempfile
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ser_edge import model_file
 from ser_edge.metadata import Metadata
-from ser_edge.model import LABELS_FILE, METADATA_FILE, Model
+from ser_edge.model import Model
 from ser_edge.selftest import SIGNAL, reference_scores
 
 REFERENCE_SECONDS = 3.0
-
-# The same model packed twice is the same file, so the archive carries no time of its own.
-_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def pack(flatbuffer: bytes, metadata: Mapping[str, Any], path: str | os.PathLike[str]) -> Metadata:
@@ -42,37 +37,19 @@ def pack(flatbuffer: bytes, metadata: Mapping[str, Any], path: str | os.PathLike
         OSError: the file cannot be written.
     """
     target = Path(path)
-    complete = {
-        **metadata,
-        "flatbuffer": {
-            "bytes": len(flatbuffer),
-            "sha256": hashlib.sha256(flatbuffer).hexdigest(),
-        },
-        "reference": None,
-    }
+    complete = {**metadata, "flatbuffer": None, "reference": None}
     # In the target's folder, for a rename is atomic only within one file system.
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
         draft = Path(folder) / "model.tflite"
-        _write(flatbuffer, complete, draft)
+        model_file.write(flatbuffer, complete, draft)
         complete["reference"] = _reference(draft)
-        _write(flatbuffer, complete, draft)
+        model_file.write(flatbuffer, complete, draft)
         os.replace(draft, target)
-    return Metadata.parse(json.dumps(complete).encode())
-
-
-def _write(flatbuffer: bytes, metadata: Mapping[str, Any], path: Path) -> None:
-    path.write_bytes(flatbuffer)
-    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
-        contents = {
-            METADATA_FILE: json.dumps(metadata, indent=1, ensure_ascii=False) + "\n",
-            LABELS_FILE: "".join(f"{label}\n" for label in metadata["labels"]),
-        }
-        for name, text in contents.items():
-            archive.writestr(zipfile.ZipInfo(name, _ZIP_DATE), text, zipfile.ZIP_DEFLATED)
+    return model_file.read_metadata(target)
 
 
 def _reference(path: Path) -> dict[str, Any]:
-    scores = reference_scores(Model.load(path), REFERENCE_SECONDS)
+    scores = reference_scores(Model(path), REFERENCE_SECONDS)
     return {
         "signal": SIGNAL,
         "seconds": REFERENCE_SECONDS,

@@ -53,7 +53,7 @@ class Frontend:
         rows, columns = self.features(np.zeros(1, dtype=np.float32)).shape
         self.shape: tuple[int, int] = (rows, columns)
         if spec.normalization is not None:
-            n_features = rows if spec.layout == "features_frames" else columns
+            n_features = self.shape[spec.feature_axis]
             self._offset, self._scale = _offset_and_scale(spec.normalization, n_features)
 
     def __repr__(self) -> str:
@@ -90,7 +90,7 @@ class Frontend:
         matrix = self._compute(window)
         matrix -= self._offset
         matrix *= self._scale
-        if self.spec.layout == "frames_features":
+        if self.spec.feature_axis == 1:
             matrix = np.ascontiguousarray(matrix.T)
         return matrix
 

@@ -6,23 +6,21 @@ people (training data, accuracy, converter) is kept as it is in :attr:`Metadata.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ser_edge import features
 from ser_edge.errors import ModelError
+from ser_edge.schema import Object, parse_json
 
 FORMAT = 1
 
 LAYOUTS = ("features_frames", "frames_features")
+FEATURES = ("zero_crossing_rate", "rms", "mfcc", "delta", "psf_mfcc")  # of `ser_edge.features`
 QUANTIZATIONS = ("none", "dynamic", "float16", "int8")
 
 # Bounds that no sensible model reaches, but that keep a hostile one from filling memory.
 _MAX_LABELS = 100
-_MAX_TEXT = 10_000
-_MAX_NESTING = 20
-_MAX_NUMBER = 1e12
 _MIN_STD = 1e-12
 _MAX_FEATURES = 8
 _MAX_ROWS = 2048
@@ -66,6 +64,11 @@ class FrontendSpec(NamedTuple):
     layout: str  # one of LAYOUTS
     normalization: Normalization | None
 
+    @property
+    def feature_axis(self) -> int:
+        """The axis of the model's input along which features lie: 0 or 1; frames are the other."""
+        return LAYOUTS.index(self.layout)
+
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> FrontendSpec:
         """Check a recipe in the form of the JSON object `frontend`.
@@ -76,7 +79,7 @@ class FrontendSpec(NamedTuple):
         Raises:
             ModelError: naming the entry that is missing, unknown or out of range.
         """
-        entry = _Object(data, "frontend")
+        entry = Object(data, "frontend")
         spec = cls(
             sample_rate=entry.integer("sample_rate", 1000, _MAX_SAMPLE_RATE),
             window_seconds=entry.number("window_seconds", 0.1, _MAX_WINDOW_SECONDS),
@@ -113,7 +116,7 @@ class Decision(NamedTuple):
         Raises:
             ModelError: naming the entry that is missing, unknown or out of range.
         """
-        entry = _Object(data, "decision")
+        entry = Object(data, "decision")
         decision = cls(
             window_hop_seconds=entry.number("window_hop_seconds", 0.01, _MAX_WINDOW_SECONDS),
             min_speech_seconds=entry.number("min_speech_seconds", 0.0, _MAX_WINDOW_SECONDS),
@@ -159,12 +162,7 @@ class Metadata(NamedTuple):
         Raises:
             ModelError: naming what is missing, unknown or out of range.
         """
-        try:
-            data = json.loads(text, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
-            raise ModelError(f"the model's metadata is not valid JSON: {error}") from error
-        _check_nesting(data)
-        entry = _Object(data, "metadata")
+        entry = Object(parse_json(text), "metadata")
         version = entry.integer("format", 1, 2**31)
         if version > FORMAT:
             raise ModelError(
@@ -205,93 +203,6 @@ def _plain(record: Any) -> dict[str, Any]:
     }
 
 
-class _Object:
-    """A JSON object whose entries are taken one by one, each with its bounds."""
-
-    def __init__(self, data: Any, path: str) -> None:
-        if not isinstance(data, Mapping):
-            raise ModelError(f"{path} is not an object, in the model's metadata")
-        self._left = dict(data)
-        self._path = path
-
-    def value(self, key: str, *default: Any) -> Any:
-        if key not in self._left:
-            if default:
-                return default[0]
-            raise ModelError(f"{self._path}.{key} is missing in the model's metadata")
-        return self._left.pop(key)
-
-    def number(self, key: str, low: float, high: float, *default: Any) -> Any:
-        value = self.value(key, *default)
-        if value is None and None in default:
-            return value
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise self._wrong(key, value, "a number")
-        if not low <= value <= high:
-            raise self._wrong(key, value, f"from {low:g} to {high:g}")
-        return float(value)
-
-    def integer(self, key: str, low: int, high: int, *default: Any) -> Any:
-        value = self.value(key, *default)
-        if value is None and None in default:
-            return value
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise self._wrong(key, value, f"a whole number from {low} to {high}")
-        return value
-
-    def flag(self, key: str, *default: Any) -> bool:
-        value = self.value(key, *default)
-        if not isinstance(value, bool):
-            raise self._wrong(key, value, "true or false")
-        return value
-
-    def choice(self, key: str, choices: Sequence[str | None], *default: Any) -> Any:
-        value = self.value(key, *default)
-        if not isinstance(value, (str, type(None))) or value not in choices:
-            names = " or ".join("null" if name is None else f'"{name}"' for name in choices)
-            raise self._wrong(key, value, names)
-        return value
-
-    def text(self, key: str, *default: Any) -> str:
-        value = self.value(key, *default)
-        if not isinstance(value, str) or not 0 < len(value) <= _MAX_TEXT or not value.isprintable():
-            raise self._wrong(key, value, "a text of one line")
-        return value
-
-    def rest(self) -> dict[str, Any]:
-        return self._left
-
-    def finish(self) -> None:
-        if self._left:
-            # Escaped, for they may hold what no terminal should show.
-            names = ", ".join(f"{self._path}.{repr(key)[1:-1]}" for key in list(self._left)[:3])
-            raise ModelError(f"{names[:200]}: unknown to this ser-edge, in the model's metadata")
-
-    def _wrong(self, key: str, value: Any, wanted: str) -> ModelError:
-        shown = repr(value)[:60]
-        return ModelError(
-            f"{self._path}.{key} is {shown}, but must be {wanted}, in the model's metadata"
-        )
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a number")
-
-
-def _check_nesting(data: Any) -> None:
-    """Refuse what parses but is too deep to be copied or written again."""
-    level = [data]
-    for _ in range(_MAX_NESTING):
-        level = [
-            item
-            for outer in level
-            if isinstance(outer, (dict, list))
-            for item in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-    if level:
-        raise ModelError(f"the model's metadata is nested more than {_MAX_NESTING} deep")
-
-
 def _parse_labels(data: Any) -> tuple[str, ...]:
     valid = (
         isinstance(data, list)
@@ -310,7 +221,7 @@ def _parse_labels(data: Any) -> tuple[str, ...]:
 def _parse_trim(data: Any, path: str) -> Trim | None:
     if data is None:
         return None
-    entry = _Object(data, path)
+    entry = Object(data, path)
     trim = Trim(
         top_db=entry.number("top_db", 0.0, 200.0),
         frame_length=entry.integer("frame_length", 1, _MAX_FRAME_LENGTH),
@@ -325,13 +236,11 @@ def _parse_features(data: Any) -> tuple[Feature, ...]:
         raise ModelError(f"frontend.features must be a list of 1 to {_MAX_FEATURES} features")
     parsed: list[Feature] = []
     for number, item in enumerate(data):
-        entry = _Object(item, f"frontend.features[{number}]")
-        name = entry.choice("name", tuple(_ARGUMENTS))
-        defaults = getattr(features, name).__kwdefaults__
-        arguments = {
-            key: take(entry, key, *([defaults[key]] if key in defaults else []))
-            for key, take in _ARGUMENTS[name].items()
-        }
+        entry = Object(item, f"frontend.features[{number}]")
+        name = entry.choice("name", FEATURES)
+        arguments = {"of": _ARGUMENTS["of"](entry, "of")} if name == "delta" else {}
+        for key, default in getattr(features, name).__kwdefaults__.items():
+            arguments[key] = _ARGUMENTS[key](entry, key, default)
         entry.finish()
         if name == "delta" and arguments["of"] not in {feature.name for feature in parsed}:
             raise ModelError(f"frontend.features[{number}].of names no feature before it")
@@ -354,73 +263,45 @@ def _choice(*choices: str | None) -> Callable[..., Any]:
 _LENGTH = _integer(1, _MAX_FRAME_LENGTH)
 _MEL_BANDS = _integer(1, _MAX_MELS)
 _FREQUENCY = _number(0.0, _MAX_SAMPLE_RATE / 2)
-_LIFTER = _number(0.0, 1000.0)
-_PAD_MODE = _choice(*features.PAD_MODES)
-_WINDOW = _choice(*features.WINDOWS)
 
-# The arguments of each feature's function, and how each is checked. Whether they fit each other
-# is the function's own business.
-_ARGUMENTS: dict[str, dict[str, Callable[..., Any]]] = {
-    "zero_crossing_rate": {
-        "frame_length": _LENGTH,
-        "hop_length": _LENGTH,
-        "center": _Object.flag,
-        "threshold": _number(0.0, 1.0),
-    },
-    "rms": {
-        "frame_length": _LENGTH,
-        "hop_length": _LENGTH,
-        "center": _Object.flag,
-        "pad_mode": _PAD_MODE,
-    },
-    "mfcc": {
-        "n_mfcc": _MEL_BANDS,
-        "n_fft": _LENGTH,
-        "hop_length": _LENGTH,
-        "win_length": _LENGTH,
-        "window": _WINDOW,
-        "center": _Object.flag,
-        "pad_mode": _PAD_MODE,
-        "n_mels": _MEL_BANDS,
-        "fmin": _FREQUENCY,
-        "fmax": _FREQUENCY,
-        "htk": _Object.flag,
-        "mel_norm": _choice(None, "slaney"),
-        "power": _number(0.1, 4.0),
-        "amin": _number(1e-30, 1.0),
-        "top_db": _number(0.0, 1000.0),
-        "norm": _choice(None, "ortho"),
-        "lifter": _LIFTER,
-    },
-    "delta": {
-        "of": _choice("zero_crossing_rate", "rms", "mfcc", "psf_mfcc"),
-        "width": _integer(3, 99),
-        "order": _integer(1, 2),
-        "mode": _choice("interp", "nearest"),
-    },
-    "psf_mfcc": {
-        "n_mfcc": _MEL_BANDS,
-        "frame_length": _LENGTH,
-        "hop_length": _LENGTH,
-        "n_fft": _LENGTH,
-        "window": _WINDOW,
-        "n_mels": _MEL_BANDS,
-        "fmin": _FREQUENCY,
-        "fmax": _FREQUENCY,
-        "preemphasis": _number(0.0, 1.0),
-        "lifter": _LIFTER,
-        "energy": _Object.flag,
-        "scale": _number(1e-6, 1e6),
-    },
+# How each argument of the features' functions is checked: a name means the same in all of them.
+# Whether the arguments of a feature fit each other is its function's own business.
+_ARGUMENTS: dict[str, Callable[..., Any]] = {
+    "amin": _number(1e-30, 1.0),
+    "center": Object.flag,
+    "energy": Object.flag,
+    "fmax": _FREQUENCY,
+    "fmin": _FREQUENCY,
+    "frame_length": _LENGTH,
+    "hop_length": _LENGTH,
+    "htk": Object.flag,
+    "lifter": _number(0.0, 1000.0),
+    "mel_norm": _choice(None, "slaney"),
+    "mode": _choice("interp", "nearest"),
+    "n_fft": _LENGTH,
+    "n_mels": _MEL_BANDS,
+    "n_mfcc": _MEL_BANDS,
+    "norm": _choice(None, "ortho"),
+    "of": _choice(*(name for name in FEATURES if name != "delta")),
+    "order": _integer(1, 2),
+    "pad_mode": _choice(*features.PAD_MODES),
+    "power": _number(0.1, 4.0),
+    "preemphasis": _number(0.0, 1.0),
+    "scale": _number(1e-6, 1e6),
+    "threshold": _number(0.0, 1.0),
+    "top_db": _number(0.0, 1000.0),
+    "width": _integer(3, 99),
+    "win_length": _LENGTH,
+    "window": _choice(*features.WINDOWS),
 }
 
 
 def _parse_normalization(data: Any) -> Normalization | None:
     if data is None:
         return None
-    entry = _Object(data, "frontend.normalization")
-    mean = _numbers(entry.value("mean"), "frontend.normalization.mean", _MAX_ROWS)
-    std = _numbers(entry.value("std"), "frontend.normalization.std", _MAX_ROWS)
+    entry = Object(data, "frontend.normalization")
+    mean = entry.numbers("mean", _MAX_ROWS)
+    std = entry.numbers("std", _MAX_ROWS)
     entry.finish()
     if len(mean) != len(std) or not all(value >= _MIN_STD for value in std):
         raise ModelError("frontend.normalization needs as many std as mean, all above zero")
@@ -428,7 +309,7 @@ def _parse_normalization(data: Any) -> Normalization | None:
 
 
 def _parse_flatbuffer(data: Any) -> Flatbuffer:
-    entry = _Object(data, "flatbuffer")
+    entry = Object(data, "flatbuffer")
     flatbuffer = Flatbuffer(entry.integer("bytes", 1, 2**31), entry.text("sha256"))
     entry.finish()
     return flatbuffer
@@ -437,24 +318,13 @@ def _parse_flatbuffer(data: Any) -> Flatbuffer:
 def _parse_reference(data: Any, n_labels: int) -> Reference | None:
     if data is None:
         return None
-    entry = _Object(data, "reference")
+    entry = Object(data, "reference")
     reference = Reference(
         signal=entry.text("signal"),
         seconds=entry.number("seconds", 0.1, _MAX_WINDOW_SECONDS),
-        scores=_numbers(entry.value("scores"), "reference.scores", n_labels),
+        scores=entry.numbers("scores", n_labels),
     )
     entry.finish()
     if len(reference.scores) != n_labels:
         raise ModelError(f"reference.scores has {len(reference.scores)} of {n_labels} labels")
     return reference
-
-
-def _numbers(data: Any, path: str, most: int) -> tuple[float, ...]:
-    if not isinstance(data, (list, tuple)) or len(data) > most:
-        raise ModelError(f"{path} must be a list of at most {most} numbers")
-    for value in data:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ModelError(f"{path} holds {value!r:.60}, which is not a number")
-        if not abs(value) <= _MAX_NUMBER:
-            raise ModelError(f"{path} holds {value!r:.60}, which is too large")
-    return tuple(float(value) for value in data)

@@ -1,22 +1,21 @@
-"""Audio pushed in chunks of any length becomes results as windows fill."""
+"""Audio pushed in chunks of any length is cut into overlapping windows, and these classified."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, NamedTuple, Union
 
 import numpy as np
 
 from ser_edge.audio import as_mono_float32
+from ser_edge.decision import WindowClassifier
 from ser_edge.features import FloatArray
 from ser_edge.resample import Resampler
-from ser_edge.windows import Window, Windower
+from ser_edge.result import Result
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-
-    from ser_edge.classifier import Classifier, Result
 
     Chunk = Union[bytes, bytearray, memoryview, npt.ArrayLike]
 
@@ -25,8 +24,69 @@ _DTYPES = {"uint8": "u1", "int16": "<i2", "int32": "<i4", "float32": "<f4"}
 SAMPLE_FORMATS = tuple(_DTYPES)
 
 
+class Window(NamedTuple):
+    """A stretch of audio and its first sample's place in the recording."""
+
+    start: int
+    samples: FloatArray
+
+
+class Windower:
+    """Hands out a window every `hop_length` samples, keeping one window in memory.
+
+    Args:
+        length: samples in a window.
+        hop_length: samples from one window's start to the next one's.
+
+    Example:
+        >>> windower = Windower(length=4, hop_length=2)
+        >>> chunks = [np.arange(3), np.arange(3, 9)]
+        >>> [w.samples.astype(int).tolist() for chunk in chunks for w in windower.push(chunk)]
+        [[0, 1, 2, 3], [2, 3, 4, 5], [4, 5, 6, 7]]
+        >>> [w.samples.astype(int).tolist() for w in windower.flush()]
+        [[6, 7, 8]]
+    """
+
+    def __init__(self, length: int, hop_length: int) -> None:
+        self._hop_length = hop_length
+        self._buffer: FloatArray = np.empty(length, dtype=np.float32)
+        self._filled = 0
+        self._start = 0  # of the window in the buffer
+        self._skip = 0  # samples to pass over, where the hop is longer than the window
+        self._fresh = False  # whether the buffer holds anything that was in no window yet
+
+    def push(self, samples: FloatArray) -> Iterator[Window]:
+        """Take the next samples; yield the windows that they complete."""
+        while samples.size:
+            skipped = min(self._skip, samples.size)
+            self._skip -= skipped
+            taken = samples[skipped : skipped + self._buffer.size - self._filled]
+            self._buffer[self._filled : self._filled + taken.size] = taken
+            self._filled += taken.size
+            self._fresh = self._fresh or taken.size > 0
+            samples = samples[skipped + taken.size :]
+            if self._filled == self._buffer.size:
+                yield Window(self._start, self._buffer.copy())
+                self._advance()
+
+    def flush(self) -> Iterator[Window]:
+        """Yield what is left as a last, shorter window, if it holds anything new."""
+        if self._fresh:
+            yield Window(self._start, self._buffer[: self._filled].copy())
+        self._filled = 0
+        self._fresh = False
+
+    def _advance(self) -> None:
+        kept = self._buffer[self._hop_length :]
+        self._filled = kept.size
+        self._skip = max(0, self._hop_length - self._buffer.size)
+        self._buffer[: kept.size] = kept.copy()
+        self._start += self._hop_length
+        self._fresh = False
+
+
 class Stream:
-    """Tells the emotion of audio that comes bit by bit. Made by ``Classifier.stream``.
+    """Classifies audio that comes in chunks. Made by ``Classifier.stream``.
 
     Results do not depend, to the bit, on how the audio is cut into chunks, and equal those of
     ``Classifier.windows`` for the same audio. Their times count samples, so they never drift.
@@ -45,7 +105,7 @@ class Stream:
 
     def __init__(
         self,
-        classifier: Classifier,
+        classifier: WindowClassifier,
         sample_rate: int,
         *,
         hop: float | None = None,
@@ -90,7 +150,7 @@ class Stream:
         if samples is None:
             return []
         windows = self._windower.push(self._resampler.push(samples))
-        return [self._hear(window) for window in windows]
+        return [self._classify(window) for window in windows]
 
     def flush(self) -> list[Result]:
         """End the recording: return the results still due. The next push begins a new one."""
@@ -98,7 +158,7 @@ class Stream:
             *self._windower.push(self._resampler.flush()),
             *self._windower.flush(),
         ]
-        results = [self._hear(window) for window in windows]
+        results = [self._classify(window) for window in windows]
         self.reset()
         return results
 
@@ -133,14 +193,14 @@ class Stream:
             return None
         return as_mono_float32(chunk, channel=self._channel)
 
-    def _hear(self, window: Window) -> Result:
-        start = self._offset + window.start
-        outcome = self._classifier._outcome(window.samples)
+    def _classify(self, window: Window) -> Result:
+        outcome = self._classifier.outcome(window.samples)
         if isinstance(outcome, str):
             self._smoothed = None
         elif self._smoothing:
             if self._smoothed is not None:
                 outcome = self._smoothing * self._smoothed + (1 - self._smoothing) * outcome
             self._smoothed = outcome
+        start = self._offset + window.start
         end = start + window.samples.size
-        return self._classifier._result(outcome, start / self._sample_rate, end / self._sample_rate)
+        return self._classifier.result(outcome, start / self._sample_rate, end / self._sample_rate)

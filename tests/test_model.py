@@ -20,7 +20,8 @@ import pytest
 
 from ser_edge.classifier import bundled_path
 from ser_edge.errors import DependencyError, ModelError
-from ser_edge.model import METADATA_FILE, Model
+from ser_edge.model import Model
+from ser_edge.model_file import METADATA_FILE
 from ser_edge.selftest import TOLERANCE, reference_error, reference_signal
 from tests.helpers.models import METADATA, bundled, edited, write
 
@@ -29,7 +30,7 @@ Matrix = npt.NDArray[np.float32]
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return Model.load(bundled_path())
+    return Model(bundled_path())
 
 
 def matrices(model: Model, count: int) -> list[Matrix]:
@@ -70,8 +71,8 @@ def test_temperature_divides_logarithms(model: Model, tmp_path: Path) -> None:
     plain = edited(metadata, "decision.temperature", 1.0)
     soft = edited(metadata, "decision.temperature", 2.0)
     (matrix,) = matrices(model, 1)
-    one = Model.load(write(tmp_path / "one.tflite", flatbuffer, plain)).predict(matrix)
-    two = Model.load(write(tmp_path / "two.tflite", flatbuffer, soft)).predict(matrix)
+    one = Model(write(tmp_path / "one.tflite", flatbuffer, plain)).predict(matrix)
+    two = Model(write(tmp_path / "two.tflite", flatbuffer, soft)).predict(matrix)
     expected = np.sqrt(np.maximum(one, 1e-9))
     assert two == pytest.approx(expected / expected.sum(), abs=1e-9)
 
@@ -79,7 +80,7 @@ def test_temperature_divides_logarithms(model: Model, tmp_path: Path) -> None:
 def test_metadata_lies_at_the_end_of_a_large_model(model: Model, tmp_path: Path) -> None:
     flatbuffer, metadata = bundled()
     padded = flatbuffer + bytes(5_000_000)
-    copied = Model.load(write(tmp_path / "large.tflite", padded, metadata))
+    copied = Model(write(tmp_path / "large.tflite", padded, metadata))
     (matrix,) = matrices(model, 1)
     assert np.array_equal(copied.predict(matrix), model.predict(matrix))
 
@@ -87,7 +88,7 @@ def test_metadata_lies_at_the_end_of_a_large_model(model: Model, tmp_path: Path)
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_metadata_may_be_deflated_or_stored(method: int, tmp_path: Path) -> None:
     path = write(tmp_path / "model.tflite", *bundled(), method=method)
-    assert Model.load(path).metadata.labels
+    assert Model(path).metadata.labels
 
 
 # State.
@@ -117,7 +118,7 @@ class WithoutReset:
 def test_a_fused_lstm_would_remember(model: Model) -> None:
     if "UNIDIRECTIONAL_SEQUENCE_LSTM" not in model.operators:
         pytest.skip("the bundled model has no fused LSTM")
-    forgetful = Model.load(model.path)
+    forgetful = Model(model.path)
     forgetful._interpreter = WithoutReset(forgetful._interpreter)
     (matrix,) = matrices(model, 1)
     first = forgetful.predict(matrix)
@@ -169,7 +170,7 @@ def test_another_process_answers_alike(model: Model) -> None:
 
 def test_more_threads_of_the_interpreter_answer_alike(model: Model) -> None:
     (matrix,) = matrices(model, 1)
-    several = Model.load(model.path, num_threads=2)
+    several = Model(model.path, num_threads=2)
     assert several.num_threads == 2
     assert several.predict(matrix) == pytest.approx(model.predict(matrix), abs=1e-6)
 
@@ -177,7 +178,7 @@ def test_more_threads_of_the_interpreter_answer_alike(model: Model) -> None:
 @pytest.mark.parametrize("num_threads", [0, -1])
 def test_at_least_one_thread(num_threads: int) -> None:
     with pytest.raises(ValueError, match=f"num_threads is {num_threads}"):
-        Model.load(bundled_path(), num_threads=num_threads)
+        Model(bundled_path(), num_threads=num_threads)
 
 
 # Files that are no models.
@@ -186,7 +187,7 @@ def test_at_least_one_thread(num_threads: int) -> None:
 def refusal(path: Path) -> str:
     """The text of the error, which must name the file in one line."""
     with pytest.raises(ModelError) as caught:
-        Model.load(path)
+        Model(path)
     text = str(caught.value)
     assert str(path) in text
     assert text.isprintable()
@@ -364,20 +365,20 @@ def install(monkeypatch: pytest.MonkeyPatch, **runtimes: Any) -> None:
 def test_no_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch)
     with pytest.raises(DependencyError, match="no TFLite runtime is installed: pip install"):
-        Model.load(bundled_path())
+        Model(bundled_path())
 
 
 def test_a_runtime_built_for_numpy_1_that_imports(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, tflite_runtime=BuiltForNumpy1)
     with pytest.raises(DependencyError, match=r"cannot work with numpy .*pip install \"numpy<2\""):
-        Model.load(bundled_path())
+        Model(bundled_path())
 
 
 def test_a_runtime_built_for_numpy_1_that_does_not_import(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, tflite_runtime=ImportFails("tflite_runtime.interpreter"))
     monkeypatch.setattr(np, "__version__", "2.1.0")
     with pytest.raises(DependencyError, match=r"cannot work with numpy 2\.1\.0"):
-        Model.load(bundled_path())
+        Model(bundled_path())
 
 
 def test_a_runtime_that_does_not_load_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -387,13 +388,13 @@ def test_a_runtime_that_does_not_load_says_why(monkeypatch: pytest.MonkeyPatch) 
 
     install(monkeypatch, tflite_runtime=LacksLibrary("tflite_runtime.interpreter"))
     with pytest.raises(DependencyError, match=r"tflite-runtime is installed but .*libstdc\+\+"):
-        Model.load(bundled_path())
+        Model(bundled_path())
 
 
 def test_the_successor_is_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, ai_edge_litert=LacksOperator, tflite_runtime=BuiltForNumpy1)
     with pytest.raises(ModelError, match="the installed ai-edge-litert lacks"):
-        Model.load(bundled_path())
+        Model(bundled_path())
 
 
 def test_a_model_too_new_for_the_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -424,7 +425,7 @@ class Constant(WithoutReset):
 
 
 def test_a_failing_interpreter_is_a_model_error(model: Model) -> None:
-    failing = Model.load(model.path)
+    failing = Model(model.path)
     failing._interpreter = Failing(failing._interpreter)
     with pytest.raises(ModelError, match=r"failed: node 3 \(CONV_2D\) failed to invoke"):
         failing.predict(matrices(model, 1)[0])
@@ -432,7 +433,7 @@ def test_a_failing_interpreter_is_a_model_error(model: Model) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
 def test_what_is_no_probability_makes_no_emotion(value: float, model: Model) -> None:
-    broken = Model.load(model.path)
+    broken = Model(model.path)
     broken._interpreter = Constant(broken._interpreter, value)
     with pytest.raises(ModelError, match="not a set of probabilities"):
         broken.predict(matrices(model, 1)[0])
@@ -479,7 +480,7 @@ def test_a_model_of_integers_answers_as_its_float_original(
 ) -> None:
     keras_model = dense(tf)
     flatbuffer = to_tflite(tf, keras_model, tmp_path / "saved", getattr(tf, dtype))
-    model = Model.load(write(tmp_path / "model.tflite", flatbuffer, METADATA))
+    model = Model(write(tmp_path / "model.tflite", flatbuffer, METADATA))
     assert np.dtype(model._input["dtype"]) == np.dtype(model._output["dtype"]) == dtype
     spread = []
     for matrix in noise(5):
@@ -492,7 +493,7 @@ def test_a_model_of_integers_answers_as_its_float_original(
 
 def test_integers_are_clipped_at_their_limits(tf: Any, tmp_path: Path) -> None:
     flatbuffer = to_tflite(tf, dense(tf), tmp_path / "saved", tf.int8)
-    model = Model.load(write(tmp_path / "model.tflite", flatbuffer, METADATA))
+    model = Model(write(tmp_path / "model.tflite", flatbuffer, METADATA))
     scale, zero_point = model._input["quantization"]
     highest, beyond = (np.full(SHAPE, x, np.float32) for x in ((127 - zero_point) * scale, 1e6))
     assert np.array_equal(model.predict(beyond), model.predict(highest))
@@ -501,7 +502,7 @@ def test_integers_are_clipped_at_their_limits(tf: Any, tmp_path: Path) -> None:
 def test_an_input_may_have_a_channel_axis(tf: Any, tmp_path: Path) -> None:
     keras_model = dense(tf, shape=(*SHAPE, 1))
     flatbuffer = to_tflite(tf, keras_model, tmp_path / "saved")
-    model = Model.load(write(tmp_path / "model.tflite", flatbuffer, METADATA))
+    model = Model(write(tmp_path / "model.tflite", flatbuffer, METADATA))
     (matrix,) = noise(1)
     expected = keras_model(matrix[np.newaxis, ..., np.newaxis]).numpy()[0]
     assert model.predict(matrix) == pytest.approx(expected, abs=1e-5)

@@ -21,7 +21,7 @@ MODELS = ("default", "open")
 
 @pytest.fixture(params=MODELS)
 def model(request: pytest.FixtureRequest) -> Metadata:
-    return Model.load(bundled_path(request.param)).metadata
+    return Model(bundled_path(request.param)).metadata
 
 
 def test_the_first_command_prints_what_is_shown() -> None:
@@ -77,7 +77,7 @@ def test_the_threshold_and_size_are_the_models_own(model: Metadata) -> None:
 
 
 def test_the_teacher_is_as_good_as_is_said() -> None:
-    teacher = Model.load(bundled_path()).metadata.details["training"]["teacher"]
+    teacher = Model(bundled_path()).metadata.details["training"]["teacher"]
     text = " ".join(README.split())
     stated = f"{teacher['uar']['crema_d']:.0%}".replace("%", " %")
     assert f"the teacher, fifteen times as large, {stated}" in text

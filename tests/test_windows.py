@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ser_edge.windows import Windower
+from ser_edge.stream import Windower
 
 
 def cut(

@@ -103,7 +103,7 @@ def evaluate(
             picture = Picture(plot)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--plot") from error
-    loaded = Model.load(model_path(model, "NAME-OR-FILE"))
+    loaded = Model(model_path(model, "NAME-OR-FILE"))
     cards = _measure(loaded, clips, wanted, by, seed)
     labels = loaded.metadata.labels
     if picture is not None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_edge.model import temperature_scaled
+
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.float64]
 
@@ -198,13 +200,6 @@ def bootstrap_over_speakers(
     return Intervals(uar=(float(low[0]), float(high[0])), accuracy=(float(low[1]), float(high[1])))
 
 
-def apply_temperature(probabilities: Probabilities, temperature: float) -> NDArray[np.float64]:
-    """Soften (above 1) or sharpen (below 1) probabilities: softmax(log p / temperature)."""
-    logits = np.log(np.maximum(probabilities, 1e-12)) / temperature
-    scaled = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(scaled / scaled.sum(axis=1, keepdims=True), dtype=np.float64)
-
-
 def fit_temperature(
     labels: Labels, probabilities: Probabilities, *, weights: NDArray[np.float64] | None = None
 ) -> float:
@@ -219,7 +214,7 @@ def fit_temperature(
     rows = np.arange(len(labels))
 
     def loss(logarithm: float) -> float:
-        scaled = apply_temperature(probabilities, float(np.exp(logarithm)))
+        scaled = temperature_scaled(probabilities, float(np.exp(logarithm)))
         return float(np.mean(-share * np.log(np.maximum(scaled[rows, labels], 1e-12))))
 
     golden = (np.sqrt(5.0) - 1.0) / 2.0

@@ -22,7 +22,7 @@ import numpy as np
 
 from ser_edge.errors import ModelError
 from ser_edge.metadata import Metadata
-from ser_edge.model import METADATA_FILE
+from ser_edge.model_file import METADATA_FILE
 
 from ..backend import tensorflow
 from . import sandbox

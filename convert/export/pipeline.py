@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from ser_edge import __version__, audio
+from ser_edge.decision import default_rules
 from ser_edge.errors import ModelError
 from ser_edge.frontend import Frontend
 from ser_edge.metadata import FrontendSpec
 
 from ..corpus import recordings
 from ..package import pack
-from ..train.release import MIN_SPEECH_SECONDS, SILENCE_DBFS
 from . import sandbox, source_file, tflite, verify
 from .verify import Verification
 
@@ -187,13 +187,7 @@ def _metadata(
         "licence": options.licence,
         "labels": list(options.labels),
         "frontend": spec.to_dict(),
-        "decision": {
-            "window_hop_seconds": spec.window_seconds / 2,
-            "min_speech_seconds": MIN_SPEECH_SECONDS,
-            "silence_dbfs": SILENCE_DBFS,
-            "temperature": 1.0,
-            "threshold": 0.0,
-        },
+        "decision": default_rules(spec.window_seconds),
         "quantization": options.quantization,
         "minimum_runtime": facts["minimum_runtime"],
         "converter": {

@@ -176,7 +176,7 @@ def compare(
     Raises:
         ser_edge.errors.AudioError: a recording cannot be read.
     """
-    model = Model.load(product)
+    model = Model(product)
     answers = np.zeros_like(probabilities)
     for row, recording in enumerate(recordings):
         matrix = model.frontend(audio.load(recording.path, model.frontend.sample_rate))

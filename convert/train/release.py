@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_edge.classifier import Classifier
+from ser_edge.decision import default_rules
 from ser_edge.metadata import Metadata
+from ser_edge.model import temperature_scaled
 
 from ..corpus.clips import LICENCES, Clip
 from ..evaluate.metrics import (
-    apply_temperature,
     expected_calibration_error,
     fit_temperature,
     measure_by_corpus,
@@ -26,13 +27,6 @@ from ..evaluate.metrics import (
 )
 from ..package import pack
 from .dataset import label_indices
-
-WINDOW_OVERLAP = 0.5
-"""Share of a window that the next one hears again, in recordings longer than a window."""
-
-MIN_SPEECH_SECONDS = 0.25
-SILENCE_DBFS = -75.0
-"""Level of the loudest 25 ms: below speech that is 30 dB too faint, above the noise of 16 bits."""
 
 COVERAGE = 0.8
 """Share of the dev clips that the threshold leaves answered."""
@@ -67,7 +61,7 @@ def bundle(
     window_seconds = metadata["frontend"]["window_seconds"]
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "draft.tflite"
-        pack(flatbuffer, {**metadata, "decision": _decision(window_seconds, 1.0, 0.0)}, draft)
+        pack(flatbuffer, {**metadata, "decision": default_rules(window_seconds)}, draft)
         raw = classify(draft, dev, progress=progress)
     labels = label_indices(dev)
     learned = {clip.corpus for clip in clips if clip.split == "train"}
@@ -75,7 +69,7 @@ def bundle(
     own_clips = [clip for clip in dev if clip.corpus in learned]
     temperature = fit_temperature(labels[own], raw[own], weights=speaker_weights(own_clips))
     temperature = round(temperature, 3)
-    calibrated = apply_temperature(raw[own], temperature)
+    calibrated = temperature_scaled(raw[own], temperature)
     quantile = np.quantile(calibrated.max(axis=1), 1.0 - COVERAGE)
     threshold = math.floor(100 * quantile) / 100  # rounded up it might leave no answer at all
     everything, answered = risk_coverage(labels[own], calibrated, [0.0, threshold])
@@ -93,7 +87,7 @@ def bundle(
             "accuracy_all": round(everything.accuracy, 4),
         },
     }
-    decision = _decision(window_seconds, temperature, threshold)
+    decision = default_rules(window_seconds, temperature=temperature, threshold=threshold)
     return pack(flatbuffer, {**metadata, "decision": decision, "accuracy": accuracy}, output)
 
 
@@ -137,13 +131,3 @@ def speaker_weights(clips: Sequence[Clip]) -> NDArray[np.float64]:
     names = [(clip.corpus, clip.speaker) for clip in clips]
     sizes = Counter(names)
     return np.array([len(names) / len(sizes) / sizes[name] for name in names])
-
-
-def _decision(window_seconds: float, temperature: float, threshold: float) -> dict[str, float]:
-    return {
-        "window_hop_seconds": window_seconds * (1.0 - WINDOW_OVERLAP),
-        "min_speech_seconds": MIN_SPEECH_SECONDS,
-        "silence_dbfs": SILENCE_DBFS,
-        "temperature": temperature,
-        "threshold": threshold,
-    }

@@ -80,7 +80,7 @@ def _numpy() -> Check:
 
 
 def _runtime() -> Check:
-    from ser_edge.model import find_runtime
+    from ser_edge.runtime import find_runtime
 
     try:
         _, name = find_runtime()
@@ -135,7 +135,7 @@ def _model(name: str) -> Iterator[Check]:
     except ValueError:
         path = name
     try:
-        model = Model.load(path)
+        model = Model(path)
     except SerEdgeError as error:
         yield Check("model", False, str(error), "pip install --force-reinstall ser-edge")
         return

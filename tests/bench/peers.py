@@ -178,7 +178,8 @@ def runtime_contender(model: str, wav: Path) -> Callable[[], Any]:
 
     from ser_edge.convert.export.librosa_frontend import features_of
     from ser_edge.metadata import Metadata
-    from ser_edge.model import METADATA_FILE, find_runtime
+    from ser_edge.model_file import METADATA_FILE
+    from ser_edge.runtime import find_runtime
 
     with zipfile.ZipFile(model) as archive:
         metadata = Metadata.parse(archive.read(METADATA_FILE))

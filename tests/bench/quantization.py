@@ -22,7 +22,7 @@ from ser_edge.convert.corpus.clips import LABELS, Clip, choose, read_index
 from ser_edge.convert.evaluate.metrics import measure_by_corpus
 from ser_edge.convert.export import source_model, tflite
 from ser_edge.convert.train import architectures, dataset, fit
-from ser_edge.model import find_runtime
+from ser_edge.runtime import find_runtime
 
 
 def quantized_answers(model: Any, matrices: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -50,7 +50,7 @@ def cost(command: list[str]) -> Cost:
 
 def floor_command() -> list[str]:
     """Only the imports: of the runtime that is installed here."""
-    from ser_edge.model import find_runtime
+    from ser_edge.runtime import find_runtime
 
     module = find_runtime()[0].__module__
     return [sys.executable, "-c", f"import numpy, soundfile, {module}"]

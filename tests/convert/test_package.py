@@ -49,7 +49,7 @@ def test_packs_what_the_runtime_loads(
 ) -> None:
     path = tmp_path / "toy.tflite"
     packed = pack(flatbuffer, metadata, path)
-    model = Model.load(path)
+    model = Model(path)
     assert model.metadata == packed
     assert model.metadata.labels == tuple(LABELS)
     assert model.metadata.details["description"] == "for tests"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ser_edge.classifier import bundled_path
-from ser_edge.model import METADATA_FILE
+from ser_edge.model_file import METADATA_FILE
 
 METADATA: dict[str, Any] = {
     "format": 1,

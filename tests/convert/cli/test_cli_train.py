@@ -44,7 +44,7 @@ def test_train_writes_a_model_that_runs(
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout == ""
-    model = Model.load(output)
+    model = Model(output)
     assert model.metadata.name == "toy"
     assert model.metadata.frontend.normalization is not None
     assert model.metadata.details["training"]["corpora"][0]["clips"] == 24

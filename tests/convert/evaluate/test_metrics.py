@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ser_edge.convert.evaluate import metrics
+from ser_edge.model import temperature_scaled
 
 
 def one_hot(answers: list[int], n_labels: int = 3, confidence: float = 1.0) -> np.ndarray:
@@ -68,21 +69,21 @@ def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
 
 def test_temperature_one_changes_nothing_and_heat_levels() -> None:
     probabilities = np.array([[0.7, 0.2, 0.1]])
-    assert metrics.apply_temperature(probabilities, 1.0) == pytest.approx(probabilities)
-    hot = metrics.apply_temperature(probabilities, 1e6)
+    assert temperature_scaled(probabilities, 1.0) == pytest.approx(probabilities)
+    hot = temperature_scaled(probabilities, 1e6)
     assert hot == pytest.approx(np.full((1, 3), 1 / 3), abs=1e-5)
 
 
 def test_temperature_is_found_again() -> None:
     rng = np.random.default_rng(5)
     logits = rng.normal(scale=2.0, size=(20000, 4))
-    calibrated = metrics.apply_temperature(np.exp(logits) / 100, 1.0)
+    calibrated = temperature_scaled(np.exp(logits) / 100, 1.0)
     labels = np.array([rng.choice(4, p=row) for row in calibrated])
-    overconfident = metrics.apply_temperature(calibrated, 1 / 1.8)
+    overconfident = temperature_scaled(calibrated, 1 / 1.8)
     found = metrics.fit_temperature(labels, overconfident)
     assert found == pytest.approx(1.8, rel=0.05)
     before = metrics.expected_calibration_error(labels, overconfident)
-    repaired = metrics.apply_temperature(overconfident, found)
+    repaired = temperature_scaled(overconfident, found)
     after = metrics.expected_calibration_error(labels, repaired)
     assert after < 0.02 < 0.05 < before
 

@@ -102,7 +102,7 @@ def test_a_converted_model_describes_itself_and_runs(
     assert verified.largest_difference < 0.02
     assert [p.corpus for p in verified.accuracy] == ["voices"]
     assert [p.name for p in output.parent.iterdir()] == ["model.tflite"]
-    metadata = Model.load(output).metadata
+    metadata = Model(output).metadata
     assert metadata.labels == OPTIONS.labels
     assert metadata.quantization == "dynamic"
     assert metadata.reference is not None
@@ -140,7 +140,7 @@ def test_other_quantizations(
     verified = convert_model(str(source), output, options)
     assert verified is not None
     assert verified.largest_difference < {"none": 1e-4, "int8": 0.25}[quantization]
-    assert Model.load(output).metadata.quantization == quantization
+    assert Model(output).metadata.quantization == quantization
     found = inspection.inspect(output)
     names = {operator["name"] for operator in found["operators"]}
     assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in names
@@ -235,7 +235,7 @@ def test_logits_get_a_softmax(tmp_path: Path, recordings: Path, output: Path) ->
     path = tmp_path / "logits.keras"
     network(layers.Flatten(), activation=None).save(path)
     convert_model(str(path), output, replace(OPTIONS, quantization="none", verify=recordings))
-    model = Model.load(output)
+    model = Model(output)
     assert model.metadata.details["source"]["softmax_added"] is True
     assert "SOFTMAX" in model.operators
 

@@ -9,7 +9,7 @@ import pytest
 
 from ser_edge.convert.export import rewrite, source_model, tflite
 from ser_edge.convert.export.flatbuffer import minimum_runtime, operators
-from ser_edge.model import find_runtime
+from ser_edge.runtime import find_runtime
 
 tf = pytest.importorskip("tensorflow")
 layers = tf.keras.layers

@@ -61,7 +61,7 @@ def test_states_what_the_packed_model_does(
     packed = release.bundle(
         flatbuffer, metadata, toy_clips, path, progress=lambda *step: done.append(step)
     )
-    assert Model.load(path).metadata == packed
+    assert Model(path).metadata == packed
     assert done[-1] == (12, 12)
     accuracy = packed.details["accuracy"]
     assert accuracy["corpora"]["toy"]["clips"] == 12
@@ -105,7 +105,7 @@ def test_training_data_is_named_with_its_licence(toy_clips: list[Clip]) -> None:
 def test_bundled_model_is_as_good_as_it_says(name: str) -> None:
     if not (default_folder() / "index.csv").is_file():
         pytest.skip(f"ACCURACY NOT TESTED: no corpora in {default_folder()}; set SER_CORPORA")
-    stated = Model.load(bundled_path(name)).metadata.details["accuracy"]["corpora"]
+    stated = Model(bundled_path(name)).metadata.details["accuracy"]["corpora"]
     # The two smallest; the others take a minute.
     dev = [
         clip
@@ -125,7 +125,7 @@ def test_bundled_model_is_as_good_as_it_says(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_bundled_model_is_far_above_chance_in_its_corpora(name: str) -> None:
-    details = Model.load(bundled_path(name)).metadata.details
+    details = Model(bundled_path(name)).metadata.details
     figures_of = details["accuracy"]["corpora"]
     assert set(figures_of) == {"crema_d", "ravdess", "emo_db", "nemo"}
     for corpus in details["training"]["corpora"]:
@@ -135,7 +135,7 @@ def test_bundled_model_is_far_above_chance_in_its_corpora(name: str) -> None:
 
 
 def test_open_model_learned_from_free_corpora_alone() -> None:
-    corpora = Model.load(bundled_path("open")).metadata.details["training"]["corpora"]
+    corpora = Model(bundled_path("open")).metadata.details["training"]["corpora"]
     assert {corpus["name"] for corpus in corpora} == {"crema_d", "emo_db"}
     assert all("NC" not in corpus["licence"] for corpus in corpora)
 

@@ -1,0 +1,132 @@
+"""From one window's samples to its Result: silence, length, gate, model, threshold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Union
+
+import numpy as np
+
+from ser_edge import features
+from ser_edge.features import FloatArray
+from ser_edge.gate import SYLLABLES, open_gate
+from ser_edge.model import Model
+from ser_edge.result import Result
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    # Probabilities of the labels, float64, shape (n_labels,), or the reason why there are none.
+    Outcome = Union[npt.NDArray[np.float64], str]
+
+# Why a result has no label.
+SILENCE = "silence"
+TOO_SHORT = "too_short"
+NO_SPEECH = "no_speech"
+UNCERTAIN = "uncertain"
+
+# Rules of a model that was not calibrated; `window_hop_seconds` depends on its window.
+DEFAULTS: dict[str, float] = {
+    "min_speech_seconds": 0.25,
+    # Of the loudest 25 ms: below speech that is 30 dB too faint, above the noise of 16 bits.
+    "silence_dbfs": -75.0,
+    "temperature": 1.0,
+    "threshold": 0.0,
+}
+_HOP_WINDOWS = 0.5  # windows from one window's start to the next one's
+
+# Frames in which a recording's level is measured: long enough for a period of a low voice.
+_LEVEL_FRAME_SECONDS = 0.025
+
+
+def default_rules(window_seconds: float, **changes: float) -> dict[str, float]:
+    """The decision rules that a new model gets.
+
+    Args:
+        window_seconds: length of the model's window.
+        changes: rules that are known better, by their names in :data:`DEFAULTS`.
+
+    Returns:
+        The JSON object that ``Decision.parse`` reads.
+
+    Example:
+        >>> default_rules(4.0, temperature=1.2)["window_hop_seconds"]
+        2.0
+    """
+    return {"window_hop_seconds": window_seconds * _HOP_WINDOWS, **DEFAULTS, **changes}
+
+
+class WindowClassifier:
+    """Classifies samples whose speech fits one window; remembers nothing between two.
+
+    Args:
+        model: the model.
+        threshold: probability, 0 to 1, below which a result is uncertain; None for the model's
+            own.
+        gate: name of the gate that separates speech from noise; see :mod:`ser_edge.gate`.
+
+    Raises:
+        ValueError: an argument is out of range.
+        DependencyError: the gate's package is missing.
+    """
+
+    def __init__(
+        self, model: Model, *, threshold: float | None = None, gate: str = SYLLABLES
+    ) -> None:
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise ValueError(f"threshold is {threshold}, but must be from 0 to 1")
+        self.model = model
+        self.threshold: float = (
+            model.metadata.decision.threshold if threshold is None else threshold
+        )
+        self.gate = gate
+        self._is_speech = open_gate(gate)
+
+    def outcome(self, samples: FloatArray, speech: FloatArray | None = None) -> Outcome:
+        """Probabilities of the labels, or the reason why there are none.
+
+        Args:
+            samples: float32, shape (n,), n >= 1, at the model's sample rate.
+            speech: the samples as ``frontend.trim`` leaves them, where that is known already.
+        """
+        frontend = self.model.frontend
+        decision = self.model.metadata.decision
+        if level_dbfs(samples, frontend.sample_rate) < decision.silence_dbfs:
+            return SILENCE
+        if speech is None:
+            speech = frontend.trim(samples)
+        if speech.size < decision.min_speech_seconds * frontend.sample_rate:
+            return TOO_SHORT
+        if self._is_speech is not None and not self._is_speech(samples, frontend.sample_rate):
+            return NO_SPEECH
+        return self.model.predict(frontend.features(speech))
+
+    def result(self, outcome: Outcome, start: float, end: float) -> Result:
+        """The result for an outcome, from `start` to `end` in seconds of the recording."""
+        if isinstance(outcome, str):
+            return Result(None, None, None, start, end, outcome)
+        labels = self.model.metadata.labels
+        best = int(np.argmax(outcome))
+        confidence = float(outcome[best])
+        scores = {label: float(p) for label, p in zip(labels, outcome)}
+        if confidence < self.threshold:
+            return Result(None, confidence, scores, start, end, UNCERTAIN)
+        return Result(labels[best], confidence, scores, start, end)
+
+
+def level_dbfs(samples: FloatArray, sample_rate: int) -> float:
+    """Level of the loudest frame of 25 ms, without any constant offset, in dB of full scale.
+
+    Args:
+        samples: float32, shape (n,), n >= 1, full scale 1.
+        sample_rate: in Hz.
+
+    Example:
+        >>> square = np.resize(np.float32([0.1, -0.1]), 16000)
+        >>> round(level_dbfs(square, 16000), 3)
+        -20.0
+    """
+    frame_length = max(1, round(_LEVEL_FRAME_SECONDS * sample_rate))
+    level = features.rms(
+        samples - samples.mean(dtype=np.float64), frame_length=frame_length, hop_length=frame_length
+    ).max()
+    return 20 * float(np.log10(max(level, 1e-30)))
