@@ -1,4 +1,4 @@
-"""The README's examples for devices do what they say."""
+"""The examples for devices do what they say."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "live.md"
 RATE = 16_000
 
 
 def example(name: str) -> str:
     """The code block that follows a marker."""
-    text = README.read_text(encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
     found = re.search(rf"<!-- {name} -->\n```\w+\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    assert found, f"README.md has no example {name}"
+    assert found, f"{PAGE.name} has no example {name}"
     return found[1]
 
 

@@ -1,83 +1,242 @@
-"""The README's figures are those of the model that ships."""
+"""README and docs: commands run, links lead somewhere, and figures are those of the model files."""
 
 from __future__ import annotations
 
+import ast
+import doctest
+import json
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
-from ser_edge.classifier import bundled_path
-from ser_edge.metadata import Metadata
-from ser_edge.model import Model
+from ser_edge import Classifier
+from ser_edge.cli import cli
+from ser_edge.convert.cli import main as convert_cli
+from ser_edge.frontend import Frontend
+from ser_edge.metadata import FrontendSpec, Metadata
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 CORPORA = {"CREMA-D": "crema_d", "RAVDESS": "ravdess", "EMO-DB": "emo_db", "nEMO": "nemo"}
-MODELS = ("default", "open")
+PROGRAMS: dict[str, click.Command] = {"ser-edge": cli, "ser-edge-convert": convert_cli}
+
+all_pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
-@pytest.fixture(params=MODELS)
-def model(request: pytest.FixtureRequest) -> Metadata:
-    return Model(bundled_path(request.param)).metadata
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def blocks(page: Path, *languages: str) -> list[str]:
+    """The contents of a page's code blocks in one of the languages."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    return [content for language, content in found if language in languages]
+
+
+def table(page: str, first: str) -> list[dict[str, str]]:
+    """The rows of the table whose first column is called `first`, by their columns' names."""
+    found = re.search(rf"^\| {re.escape(first)} \|.*\n\|[-|]+\n((?:\|.*\n)+)", text(page), re.M)
+    assert found, f"{page} has no table of {first}"
+    header, _, *lines = (line[2:-2].split(" | ") for line in found[0].splitlines())
+    return [dict(zip(header, line)) for line in lines]
+
+
+# Commands.
+
+
+def run(command: str) -> str:
+    """What a command of ours prints."""
+    _, *arguments = shlex.split(command)
+    environment = {"PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-m", "ser_edge", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
+
+
+@pytest.mark.parametrize("name", ["first-command", "second-command"])
+def test_the_two_commands_are_marked_for_ci(name: str) -> None:
+    marked = rf"<!-- {name} -->\n```sh\n[^\n]+\n```\n<!-- end -->\n"
+    assert len(re.findall(marked, text("README.md"))) == 1
 
 
 def test_the_first_command_prints_what_is_shown() -> None:
-    command = [sys.executable, "-m", "ser_edge", "classify", "tests/data/synthetic.wav"]
-    environment = {"PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(ROOT)}
-    output = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
-    assert f"```\n{output.stdout.decode()}```" in README
+    shown = run("ser-edge classify tests/data/synthetic.wav")
+    assert f"```\n{shown}```" in text("README.md")
 
 
-def test_the_accuracy_table_is_the_models_own(model: Metadata) -> None:
-    stated = model.details["accuracy"]["corpora"]
-    pair = r"([\d.]+) %, ([\d.]+) %"
-    rows = re.findall(rf"^\| ([\w-]+)[^|]* \| {pair} \| {pair} \| (\d+) \| (\d+) \|$", README, re.M)
-    assert {CORPORA[name] for name, *_ in rows} == set(stated)
-    for name, *cells in rows:
-        figures = stated[CORPORA[name]]
-        first = 2 * MODELS.index(model.name)
-        assert tuple(map(float, cells[first : first + 2])) == (
-            round(100 * figures["uar"], 1),
-            round(100 * figures["accuracy"], 1),
-        )
-        assert tuple(map(int, cells[4:])) == (figures["speakers"], figures["clips"])
+@all_pages
+def test_consoles_show_what_is_printed(page: Path) -> None:
+    checker = doctest.OutputChecker()
+    for block in blocks(page, "console"):
+        for command, shown in re.findall(r"^\$ (.*)\n((?:[^$].*\n)*)", block, re.MULTILINE):
+            printed = run(command)
+            assert checker.check_output(shown, printed, doctest.ELLIPSIS), printed
 
 
-def test_the_training_data_are_the_models_own(model: Metadata) -> None:
-    trained = {corpus["name"]: corpus for corpus in model.details["training"]["corpora"]}
-    rows = re.findall(r"^\| \[([\w-]+)\].* \| (\d+), (\d+) \| (yes|no) \|$", README, re.M)
-    assert {CORPORA[name] for name, *_ in rows} == set(CORPORA.values())
-    for name, speakers, clips, in_open in rows:
-        corpus = trained.get(CORPORA[name])
-        assert (corpus is not None) == (model.name == "default" or in_open == "yes")
-        if corpus is not None:
-            assert (int(speakers), int(clips)) == (corpus["speakers"], corpus["clips"])
+def our_commands(page: Path) -> Iterator[list[str]]:
+    """The words of every command of ours in a page's shell blocks."""
+    for block in blocks(page, "sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            for part in re.split(r"\||&&|;", line):
+                words = shlex.split(part, comments=True)
+                while words and "=" in words[0] and not words[0].startswith("-"):
+                    words.pop(0)  # the environment
+                if words and Path(words[0]).name in PROGRAMS:
+                    yield [Path(words[0]).name, *words[1:]]
 
 
-def test_the_threshold_and_size_are_the_models_own(model: Metadata) -> None:
-    accuracy = model.details["accuracy"]
+@all_pages
+def test_options_exist(page: Path) -> None:
+    for program, *words in our_commands(page):
+        command = PROGRAMS[program]
+        assert isinstance(command, click.Group)
+        context = click.Context(command)
+        if words and not words[0].startswith("-"):
+            found = command.get_command(context, words[0])
+            assert found is not None, f"{program} {words[0]}"
+            command = found
+        known = {
+            option
+            for parameter in command.get_params(context)
+            for option in [*parameter.opts, *parameter.secondary_opts]
+        }
+        used = {word for word in words if re.match(r"--?[a-z]", word)}
+        assert used <= known, f"{program} {' '.join(words)}"
+
+
+def test_the_front_end_of_another_model_is_one() -> None:
+    found = re.search(r"<!-- frontend -->\n```json\n(.*?)```", text("docs/convert.md"), re.DOTALL)
+    assert found
+    spec = FrontendSpec.parse(json.loads(found[1]))
+    assert Frontend(spec).shape == (130, 40)
+
+
+# Links, paths and names.
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub makes of a page's headings."""
+    without_code = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.DOTALL | re.M)
+    headings = re.findall(r"^#+ (.*)$", without_code, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@all_pages
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text("utf-8")):
+        if re.match(r"https?:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name).resolve() if name else page
+        assert file.is_file(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+@all_pages
+def test_programs_exist(page: Path) -> None:
+    content = page.read_text("utf-8")
+    for name in re.findall(r"\bpython (\S+\.py)", content):
+        assert (ROOT / name).is_file(), name
+    for name in re.findall(r"\bpython3? -m\s+(tests\.[\w.]+)", content):
+        assert (ROOT / (name.replace(".", "/") + ".py")).is_file(), name
+    for name in re.findall(r"`((?:tests|convert|ser_edge|docs|\.ci)/[\w./]*)`", content):
+        assert (ROOT / name).exists(), name
+
+
+def definitions(file: Path) -> set[str]:
+    """Names of a module's functions and classes, and of their methods."""
+    found = set()
+    for node in ast.parse(file.read_text("utf-8")).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.add(node.name)
+            found |= {
+                f"{node.name}.{member.name}"
+                for member in node.body
+                if isinstance(member, ast.FunctionDef)
+            }
+    return found
+
+
+def test_the_architecture_s_names_exist() -> None:
+    for row in table("docs/architecture.md", "what happens"):
+        name = row["name"].strip("`")
+        assert name in definitions(ROOT / row["file"].strip("`")), name
+
+
+def test_every_page_is_in_the_index() -> None:
+    linked = re.findall(r"\]\(([^)#]+\.md)\)", text("docs/README.md"))
+    listed = {(ROOT / "docs" / name).resolve() for name in linked}
+    assert set(PAGES) - listed == {ROOT / "docs/README.md"}
+
+
+# Figures.
+
+
+@pytest.fixture(scope="module")
+def models() -> dict[str, Metadata]:
+    return {name: Classifier.bundled(name).model.metadata for name in ("default", "open")}
+
+
+def figure(cell: str) -> float:
+    """The number that a cell begins with."""
+    return float(cell.split()[0])
+
+
+def test_the_readme_s_recall_is_the_file_s(models: dict[str, Metadata]) -> None:
+    measured = models["default"].details["accuracy"]["corpora"]
+    stated = {row["recordings"].split(",")[0]: row for row in table("README.md", "recordings")}
+    for name, corpus in CORPORA.items():
+        shown = figure(stated[name]["result of `default`"])
+        assert shown == round(100 * measured[corpus]["uar"], 1)
+
+
+def test_the_accuracy_on_the_cards_is_the_files(models: dict[str, Metadata]) -> None:
+    for model, header in (("default", "corpus, speakers not in training"), ("open", "corpus")):
+        measured = models[model].details["accuracy"]["corpora"]
+        stated = table(f"docs/models/{model}.md", header)
+        assert {CORPORA[row[header].split(" (")[0]] for row in stated} == set(measured)
+        for row in stated:
+            of_corpus = measured[CORPORA[row[header].split(" (")[0]]]
+            assert figure(row["accuracy"]) == round(100 * of_corpus["accuracy"], 1)
+            if "UAR" in row:
+                assert figure(row["UAR"]) == round(100 * of_corpus["uar"], 1)
+            if "clips" in row:
+                assert int(row["clips"]) == of_corpus["clips"]
+                assert int(row["speakers"]) == of_corpus["speakers"]
+
+
+def test_the_training_data_are_the_files(models: dict[str, Metadata]) -> None:
+    trained = {
+        name: {corpus["name"]: corpus for corpus in model.details["training"]["corpora"]}
+        for name, model in models.items()
+    }
+    stated = table("docs/models/default.md", "corpus")
+    assert len(stated) == len(trained["default"])
+    for row in stated:
+        corpus = CORPORA[re.findall(r"\[([\w-]+)\]", row["corpus"])[0]]
+        data = trained["default"][corpus]
+        assert row["speakers, clips"] == f"{data['speakers']}, {data['clips']}"
+        assert row["licence"].strip("*") == data["licence"]
+        assert row["in `open`"] == ("yes" if corpus in trained["open"] else "no")
+
+
+@pytest.mark.parametrize("name", ["default", "open"])
+def test_the_threshold_is_the_file_s(models: dict[str, Metadata], name: str) -> None:
+    accuracy = models[name].details["accuracy"]
+    (row,) = table(f"docs/models/{name}.md", "threshold")
+    assert figure(row["threshold"]) == round(models[name].decision.threshold, 2)
     abstention = accuracy["abstention"]
-    answered, right, whole = (
-        f"{abstention[figure]:.0%}".replace("%", " %")
-        for figure in ("answered", "accuracy_answered", "accuracy_all")
-    )
-    text = " ".join(README.split())
-    if model.name == "default":
-        assert f"At its threshold of {model.decision.threshold:.2f} `default` answers" in text
-        assert f"answers {answered} of its corpora's clips and is right in {right} of" in text
-        assert f"without it, in {whole} of all" in text
-    else:
-        threshold = f"{model.decision.threshold:.2f}"
-        assert f"threshold is {threshold}: {answered} answered, {right} right, {whole} of" in text
-    assert f"{accuracy['calibration_error']:.3f}" in text
-    assert f"{model.details['training']['parameters']:,}".replace(",", " ") in text
-
-
-def test_the_teacher_is_as_good_as_is_said() -> None:
-    teacher = Model(bundled_path()).metadata.details["training"]["teacher"]
-    text = " ".join(README.split())
-    stated = f"{teacher['uar']['crema_d']:.0%}".replace("%", " %")
-    assert f"the teacher, fifteen times as large, {stated}" in text
+    assert [figure(cell) for cell in list(row.values())[1:4]] == [
+        round(100 * abstention[key]) for key in ("answered", "accuracy_answered", "accuracy_all")
+    ]
+    assert figure(row["expected calibration error"]) == round(accuracy["calibration_error"], 3)
