@@ -1,76 +1,74 @@
-"""Front ends by name, in the form of a model's metadata."""
+"""Front ends in the form of a model's metadata: the presets by name, others from a JSON file.
+
+The presets are the files in ``presets/``: ``seed`` is, to the letter, the front end in the notebook
+of github.com/ZionC27/Speech-Emotion-Recognition. ``compact`` has frames of 32 ms, a quarter of its
+cost and less of the speaker's pitch, and scales speech to one level, which makes recordings of
+different places alike.
+"""
 
 from __future__ import annotations
 
-import copy
+import json
+import os
+from pathlib import Path
 from typing import Any
 
-from ser_edge.errors import SerEdgeError
+from ser_edge.errors import ModelError, SerEdgeError
+from ser_edge.metadata import FrontendSpec
+
+_PRESETS = Path(__file__).parent / "presets"
+
+NAMES = tuple(sorted(path.stem for path in _PRESETS.glob("*.json")))  # what `preset` knows
 
 
-def frontend(name: str) -> dict[str, Any]:
-    """The front end called ``name``, as a new dict.
+def preset(name: str) -> dict[str, Any]:
+    """The front end called ``name``, as its author wrote it: defaults are not filled in.
 
     Args:
-        name: ``seed`` or ``compact``.
+        name: one of :data:`NAMES`.
+
+    Returns:
+        A new dict, which ``FrontendSpec.parse`` reads.
 
     Raises:
-        SerEdgeError: no such preset.
+        SerEdgeError: there is no such preset.
 
     Example:
-        >>> frontend("seed")["features"][2]
+        >>> preset("seed")["features"][2]
         {'name': 'mfcc', 'n_mfcc': 20, 'n_fft': 2048, 'hop_length': 160}
     """
+    if name not in NAMES:
+        raise SerEdgeError(f"no preset {name!r} (known: {', '.join(NAMES)})")
+    spec: dict[str, Any] = json.loads((_PRESETS / f"{name}.json").read_text(encoding="utf-8"))
+    return spec
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read and check a JSON file with a front end.
+
+    Args:
+        path: of the file; what it holds is what a model's metadata calls ``frontend``.
+
+    Returns:
+        The front end with all defaults filled in, which ``FrontendSpec.parse`` reads.
+
+    Raises:
+        ModelError: the file cannot be read, is not JSON, or describes no front end.
+
+    Example:
+        >>> read("/no/such.json")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        ser_edge.errors.ModelError: cannot read the front end /no/such.json: No such file ...
+    """
     try:
-        return copy.deepcopy(_PRESETS[name])
-    except KeyError:
-        raise SerEdgeError(f"no preset {name!r} (known: {', '.join(NAMES)})") from None
-
-
-_PRESETS: dict[str, dict[str, Any]] = {
-    # github.com/ZionC27/Speech-Emotion-Recognition: the recipe of its notebook, to the letter.
-    "seed": {
-        "sample_rate": 16000,
-        "window_seconds": 4.0,
-        "trim": {"top_db": 25.0, "frame_length": 256, "hop_length": 64},
-        "level_dbfs": None,
-        "features": [
-            {"name": "zero_crossing_rate", "frame_length": 400, "hop_length": 160},
-            {"name": "rms", "frame_length": 400, "hop_length": 160},
-            {"name": "mfcc", "n_mfcc": 20, "n_fft": 2048, "hop_length": 160},
-        ],
-        "layout": "features_frames",
-        "normalization": None,
-    },
-    # Frames of 32 ms: a quarter of the seed's cost, and less of the speaker's pitch. Levelled
-    # speech makes recordings of other places alike.
-    "compact": {
-        "sample_rate": 16000,
-        "window_seconds": 4.0,
-        "trim": {"top_db": 25.0, "frame_length": 256, "hop_length": 64},
-        "level_dbfs": -26.0,
-        "features": [
-            {
-                "name": "zero_crossing_rate",
-                "frame_length": 400,
-                "hop_length": 160,
-                "threshold": 1e-5,
-            },
-            {"name": "rms", "frame_length": 400, "hop_length": 160},
-            {
-                "name": "mfcc",
-                "n_mfcc": 64,
-                "n_fft": 512,
-                "hop_length": 160,
-                "n_mels": 64,
-                "fmin": 50.0,
-                "fmax": 7600.0,
-            },
-        ],
-        "layout": "frames_features",
-        "normalization": None,
-    },
-}
-
-NAMES = tuple(_PRESETS)
-"""The presets that :func:`frontend` knows."""
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        return FrontendSpec.parse(data).to_dict()
+    except ModelError as error:
+        raise ModelError(f"the front end {os.fspath(path)}: {error}") from error
+    except OSError as error:
+        raise ModelError(
+            f"cannot read the front end {os.fspath(path)}: {error.strerror}"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"the front end {os.fspath(path)} is not JSON: {error}") from error

@@ -25,7 +25,7 @@ WINDOW = 4 * SR
 
 def frontend(**changes: Any) -> Frontend:
     """The front end of the preset `seed` with other entries."""
-    return Frontend(FrontendSpec.parse({**frontends.frontend("seed"), **changes}))
+    return Frontend(FrontendSpec.parse({**frontends.preset("seed"), **changes}))
 
 
 def mfcc_with_deltas(sample_rate: int) -> dict[str, Any]:
@@ -195,7 +195,7 @@ def test_same_samples_same_matrix() -> None:
 
 @pytest.mark.parametrize("preset", frontends.NAMES)
 def test_shape_is_known_before_the_first_call(preset: str) -> None:
-    ours = Frontend(FrontendSpec.parse(frontends.frontend(preset)))
+    ours = Frontend(FrontendSpec.parse(frontends.preset(preset)))
     assert ours(reference_signal(SR, 1.0)).shape == ours.shape
     assert ours.sample_rate == SR
     assert ours.window_samples == WINDOW

@@ -83,7 +83,7 @@ def test_the_bundled_model_s_is_the_same_too() -> None:
 
 @pytest.mark.parametrize("name", frontends.NAMES)
 def test_presets_are_the_same_too(name: str) -> None:
-    spec = FrontendSpec.parse(frontends.frontend(name))
+    spec = FrontendSpec.parse(frontends.preset(name))
     assert FrontendSpec.parse(json.loads(json.dumps(spec.to_dict()))) == spec
 
 

@@ -10,8 +10,6 @@ from typing import Any
 
 import click
 
-from ser_edge.errors import ModelError
-
 from .. import frontends
 from ..corpus.clips import LABELS
 
@@ -119,7 +117,7 @@ def model(
     # The parts that load numpy come late: usage errors need not wait for it.
     from ..export import pipeline
 
-    frontend = frontends.frontend(preset) if preset else _read_frontend(frontend_file)
+    frontend = frontends.read(frontend_file) if frontend_file else frontends.preset(str(preset))
     options = pipeline.Options(
         frontend=frontend,
         labels=[label.strip() for label in labels.split(",")],
@@ -144,14 +142,6 @@ def model(
     else:
         _show(verified, report)
     _tell(f"{output}: {output.stat().st_size / 1e6:.2f} MB")
-
-
-def _read_frontend(path: Path | None) -> Any:
-    assert path is not None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"cannot read the front end {path}: {error}") from error
 
 
 def _tell(text: str) -> None:

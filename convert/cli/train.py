@@ -7,11 +7,8 @@ import json
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import click
-
-from ser_edge.errors import ModelError, SerEdgeError
 
 from .. import frontends
 from ..backend import compute_in_one_order
@@ -118,7 +115,7 @@ def train(
 
     # What can be wrong in the arguments comes before the wait for TensorFlow.
     clips = choose(read_index(index), corpora)
-    spec = frontends.frontend(preset) if frontend_file is None else _read_frontend(frontend_file)
+    spec = frontends.read(frontend_file) if frontend_file else frontends.preset(preset)
     compute_in_one_order()
     from ..export import source_model, tflite
     from ..export.flatbuffer import minimum_runtime, versions
@@ -189,14 +186,3 @@ def train(
         progress=progress("dev clips"),
     )
     click.echo(json.dumps(metadata.details["accuracy"], indent=1), err=True)
-
-
-def _read_frontend(path: Path) -> dict[str, Any]:
-    from ser_edge.metadata import FrontendSpec
-
-    try:
-        return FrontendSpec.parse(json.loads(path.read_text(encoding="utf-8"))).to_dict()
-    except ModelError as error:
-        raise SerEdgeError(f"{path}: {error}") from error
-    except ValueError as error:
-        raise SerEdgeError(f"{path} is not JSON: {error}") from error

@@ -25,7 +25,7 @@ from ser_edge.metadata import FrontendSpec
 def convert(source: Path, output: Path, preset: str, quantization: str, index: Path) -> str:
     """One cell of the table."""
     options = pipeline.Options(
-        frontend=frontends.frontend(preset),
+        frontend=frontends.preset(preset),
         labels=LABELS,
         name=source.stem,
         quantization=quantization,
@@ -48,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in architectures.NAMES:
             preset = "compact" if name in architectures.TEACHABLE else "seed"
-            shape = Frontend(FrontendSpec.parse(frontends.frontend(preset))).shape
+            shape = Frontend(FrontendSpec.parse(frontends.preset(preset))).shape
             model = architectures.build(name, shape, len(LABELS))
             source = Path(folder) / f"{name}.keras"
             model.save(source)

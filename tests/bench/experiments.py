@@ -95,7 +95,7 @@ def run(
 ) -> list[dict[str, Any]]:
     """The last line of the row's log, for every seed."""
     recipe, preset, n_mfcc = settings_of(row)
-    frontend = frontends.frontend(preset)
+    frontend = frontends.preset(preset)
     copies = 0 if preset == "seed" else 6
     data = dataset.load(
         clips,
@@ -142,7 +142,7 @@ def main() -> None:
     if any(settings_of(number - 1)[0].teacher_share for number in numbers):
         lessons = teacher.lessons(
             clips,
-            window_seconds=frontends.frontend("compact")["window_seconds"],
+            window_seconds=frontends.preset("compact")["window_seconds"],
             cache=arguments.cache,
             progress=progress("teacher"),
         )

@@ -56,7 +56,7 @@ def recording(seconds: float) -> FloatArray:
 
 def contenders(n_fft: int, n_mels: int, y: FloatArray) -> dict[str, Callable[[], Any]]:
     """What is timed, by name."""
-    recipe = frontends.frontend("seed")
+    recipe = frontends.preset("seed")
     recipe["features"][2].update(n_mfcc=N_MFCC, n_fft=n_fft, n_mels=n_mels)
     frontend = Frontend(FrontendSpec.parse(recipe))
     samples = y.tolist()  # which kaldi's binding reads faster than an array

@@ -57,7 +57,7 @@ def everything(clips: Sequence[Clip], cache: Path) -> tuple[dataset.Dataset, lis
 
     Those of the training clips are the ones that the bundled model learns from.
     """
-    spec = frontends.frontend("compact")
+    spec = frontends.preset("compact")
     # In a fold the dev speakers of the two corpora teach, too.
     rest = [
         replace(clip, split="train") if clip.corpus in CORPORA else clip
@@ -96,7 +96,7 @@ def run(
     unknown = np.array([(clip.corpus, clip.speaker) in left_out for clip in clips])
     rows = np.flatnonzero(~unknown)
     known = [clips[row] for row in rows]
-    spec: dict[str, Any] = frontends.frontend("compact")
+    spec: dict[str, Any] = frontends.preset("compact")
     heard = [[voice[row] for row in rows] for voice in states]
     lessons = teacher.teach(
         heard,

@@ -46,7 +46,7 @@ def compare(name: str, clips: list[Clip], cache: Path) -> list[str]:
     """The table's rows for one run."""
     folder = cache / "runs" / name
     settings = json.loads((folder / "settings.json").read_text())
-    spec = frontends.frontend("compact")
+    spec = frontends.preset("compact")
     data = dataset.load(clips, spec, copies=6, seed=dataset.SEED, cache=cache)
     normalization = data.normalization(feature_axis=1)
     mean, std = (np.array(normalization[key], np.float32) for key in ("mean", "std"))

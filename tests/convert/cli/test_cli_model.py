@@ -83,7 +83,7 @@ def test_wrong_usage(tmp_path: Path, arguments: tuple[object, ...], sentence: st
 def test_a_front_end_that_is_no_recipe(tmp_path: Path) -> None:
     path = tmp_path / "frontend.json"
     for text, sentence in (
-        ("{", "cannot read the front end"),
+        ("{", "is not JSON"),
         ("{}", "frontend.sample_rate is missing"),
         ("[]", "frontend is not an object"),
     ):

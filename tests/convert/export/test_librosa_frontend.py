@@ -21,7 +21,7 @@ pytest.importorskip("librosa")
 
 BASE = {"sample_rate": 22050, "window_seconds": 1.5, "layout": "features_frames"}
 RECIPES: dict[str, dict[str, Any]] = {
-    **{name: frontends.frontend(name) for name in frontends.NAMES},
+    **{name: frontends.preset(name) for name in frontends.NAMES},
     "40 MFCC at 22 050 Hz": {**BASE, "features": [{"name": "mfcc", "n_mfcc": 40}]},
     "deltas": {
         **BASE,

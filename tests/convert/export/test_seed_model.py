@@ -16,7 +16,7 @@ from ser_edge.errors import ModelError
 
 tf = pytest.importorskip("tensorflow")
 
-OPTIONS = Options(frontend=frontends.frontend("seed"), labels=LABELS, name="clstm")
+OPTIONS = Options(frontend=frontends.preset("seed"), labels=LABELS, name="clstm")
 
 
 @pytest.mark.parametrize("name", ["model_CLSTM_20_89.h5", "clstm.keras", "saved_model"])
@@ -38,7 +38,7 @@ def test_converts(tmp_path: Path, name: str) -> None:
 
 def changed(**arguments: Any) -> dict[str, Any]:
     """The seed's front end with another MFCC or window."""
-    recipe = frontends.frontend("seed")
+    recipe = frontends.preset("seed")
     recipe["window_seconds"] = arguments.pop("window_seconds", 4.0)
     recipe["features"][2].update(arguments)
     return recipe

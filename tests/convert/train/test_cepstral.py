@@ -9,7 +9,7 @@ from scipy.fft import dct
 from ser_edge.convert import frontends
 from ser_edge.convert.train import cepstral
 
-FRONTEND = frontends.frontend("compact")
+FRONTEND = frontends.preset("compact")
 MFCC = FRONTEND["features"][2]
 
 
@@ -77,7 +77,7 @@ def test_what_cannot_be_changed_is_left_alone(features: cepstral.Features) -> No
         return not np.array_equal(vary(matrices, np.random.default_rng(1)), matrices)
 
     assert changed(FRONTEND, features)
-    assert not changed(frontends.frontend("seed"), features[:, :22])
+    assert not changed(frontends.preset("seed"), features[:, :22])
     bare = {**FRONTEND, "features": FRONTEND["features"][:2]}
     assert not changed(bare, features[:, :, :2])
 
