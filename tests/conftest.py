@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import os
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from ser_edge import Classifier, audio
+from ser_edge.convert.corpus.clips import Clip, default_folder, read_index
 
 # Programs, not tests; they import peers that only their readers install.
 collect_ignore = ["bench", "convert/data", "pi"]
-
-ROOT = Path(__file__).resolve().parent.parent
-
-
-@dataclass(frozen=True)
-class Clip:
-    path: Path
-    corpus: str
-    label: str
-    split: str
 
 
 @pytest.fixture(scope="session")
 def corpora() -> list[Clip]:
     """All clips of the labelled corpora; the test is skipped where they are not."""
-    folder = Path(os.environ.get("SER_CORPORA", ROOT.parent / "shared" / "corpora"))
-    index = folder / "index.csv"
+    index = default_folder() / "index.csv"
     if not index.is_file():
         pytest.skip(f"NO REAL SPEECH TESTED: there is no {index}; set SER_CORPORA")
-    with index.open(newline="") as file:
-        return [
-            Clip(folder / row["path"], row["corpus"], row["label"], row["split"])
-            for row in csv.DictReader(file)
-        ]
+    return read_index(index)
 
 
 @pytest.fixture(scope="session")

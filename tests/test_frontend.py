@@ -11,11 +11,11 @@ import pytest
 
 from ser_edge import audio, features
 from ser_edge.convert import frontends
+from ser_edge.convert.corpus.clips import Clip
 from ser_edge.errors import ModelError
 from ser_edge.frontend import Frontend
 from ser_edge.metadata import FrontendSpec
 from ser_edge.selftest import reference_signal
-from tests.conftest import Clip
 
 Samples = npt.NDArray[np.float32]
 

@@ -14,7 +14,7 @@ from ser_edge.errors import SerEdgeError
 from ser_edge.gate import SYLLABLES
 from ser_edge.model import Model
 
-from ..corpus.clips import SPLITS, Clip, read_index
+from ..corpus.clips import SPLITS, Clip, label_indices, read_index
 from ..corpus.conditions import CONDITIONS
 from ..evaluate.report import ALL, GROUPS, Scorecard, scorecards
 from .progress import progress
@@ -152,7 +152,7 @@ def _measure(
     from ..evaluate import predictions
 
     collected = predictions.collect(model, clips, conditions, seed=seed, progress=progress("clips"))
-    labels = predictions.label_indices(clips, model.metadata.labels)
+    labels = label_indices(clips, model.metadata.labels)
     return {
         condition: scorecards(labels, given, clips, by=by, seed=seed)
         for condition, given in collected.items()

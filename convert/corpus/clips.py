@@ -1,4 +1,4 @@
-"""Labelled clips: the reader of ``index.csv``.
+"""Labelled clips: the one reader of ``index.csv``, and what is done with its rows.
 
 The index has one row a clip with the columns ``path`` (relative to the index), ``corpus``,
 ``speaker``, ``label`` and ``split`` (``train`` or ``dev``); ``gender`` may be empty or missing and
@@ -16,39 +16,35 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_edge.audio import find_audio_files
 from ser_edge.errors import SerEdgeError
 
+# The emotions in the order of the model's outputs.
 LABELS = ("neutral", "happy", "sad", "angry", "fear", "disgust")
-"""The emotions in the order of the model's outputs."""
 
 SPLITS = ("train", "dev")
 
+# The terms of the corpora that the bundled models are trained on.
 LICENCES = {
     "crema_d": "ODbL 1.0 / DbCL 1.0",
     "ravdess": "CC BY-NC-SA 4.0",
     "emo_db": "free",
     "nemo": "CC BY-NC-SA 4.0",
 }
-"""The terms of the corpora that the bundled model is trained on."""
 
 _COLUMNS = ("path", "corpus", "speaker", "label", "split")
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One labelled recording."""
+    """One recording and what is known of it; empty texts where nothing is."""
 
-    path: Path
-    """The audio file."""
-    corpus: str
-    speaker: str
-    """The speaker's name, unique within the corpus."""
-    gender: str
-    """As the corpus states it; empty where unknown."""
-    label: str
-    """One of :data:`LABELS`."""
-    split: str
-    """``train`` or ``dev``; no speaker of a corpus is in both."""
+    path: Path  # the audio file
+    corpus: str = ""
+    speaker: str = ""  # the name, unique within the corpus
+    gender: str = ""  # as the corpus states it
+    label: str = ""  # the emotion
+    split: str = ""  # train or dev; no speaker of a corpus is in both
 
 
 def default_folder() -> Path:
@@ -67,7 +63,7 @@ def read_index(path: str | os.PathLike[str] | None = None) -> list[Clip]:
             :func:`default_folder`.
 
     Returns:
-        The clips in the order of the index.
+        The clips in the order of the index, their labels of :data:`LABELS`.
 
     Raises:
         SerEdgeError: the index is missing, empty or malformed, names an unknown label or split,
@@ -82,22 +78,54 @@ def read_index(path: str | os.PathLike[str] | None = None) -> list[Clip]:
     index = Path(path) if path is not None else default_folder()
     if index.is_dir():
         index = index / "index.csv"
-    try:
-        with index.open(encoding="utf-8", newline="") as file:
-            rows = csv.DictReader(file)
-            missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
-            if missing:
-                raise SerEdgeError(f"{index} lacks the column {missing[0]!r}")
-            clips = [_clip(row, index, rows.line_num) for row in rows]
-    except OSError as error:
-        raise SerEdgeError(f"cannot read the index {index}: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SerEdgeError(f"cannot read the index {index}: {error}") from error
-    if not clips:
-        raise SerEdgeError(f"{index} lists no clips")
+    clips = []
+    for line, clip in _read(index, _COLUMNS):
+        if clip.label not in LABELS:
+            raise SerEdgeError(
+                f"{index}, line {line}: unknown label {clip.label!r} (known: {', '.join(LABELS)})"
+            )
+        if clip.split not in SPLITS:
+            raise SerEdgeError(
+                f"{index}, line {line}: unknown split {clip.split!r} (known: {', '.join(SPLITS)})"
+            )
+        if not clip.path.is_file():
+            raise SerEdgeError(f"{index}, line {line}: no such file {clip.path}")
+        clips.append(clip)
     _check_unique(clips, index)
     _check_speakers(clips, index)
     return clips
+
+
+def find(place: Path, *, labels: Sequence[str], split: str | None = None) -> list[Clip]:
+    """The recordings to calibrate or verify somebody's model with.
+
+    Args:
+        place: an index of which only the column ``path`` is needed, a folder with such an
+            ``index.csv``, or any folder of audio.
+        labels: the labels that the index may use.
+        split: keep the recordings of this split, where the index has any of it.
+
+    Raises:
+        SerEdgeError: the index cannot be read, or uses another label.
+        ser_edge.errors.AudioError: the folder holds no audio.
+    """
+    index = place / "index.csv" if place.is_dir() else place
+    if not index.is_file():
+        return [Clip(Path(path)) for path in find_audio_files([place])]
+    clips = [clip for _, clip in _read(index, ("path",))]
+    _check_labels([clip for clip in clips if clip.label], labels, f"{index} has")
+    return [clip for clip in clips if clip.split == split] or clips
+
+
+def spread(clips: Sequence[Clip], count: int) -> list[Clip]:
+    """At most ``count`` of them, taken evenly from first to last.
+
+    Example:
+        >>> spread([Clip(Path(name)) for name in "abcd"], 2)[1].path.name
+        'c'
+    """
+    step = max(1.0, len(clips) / count)
+    return [clips[int(number * step)] for number in range(min(count, len(clips)))]
 
 
 def choose(clips: Sequence[Clip], corpora: Sequence[str]) -> list[Clip]:
@@ -115,8 +143,22 @@ def choose(clips: Sequence[Clip], corpora: Sequence[str]) -> list[Clip]:
     return [clip for clip in clips if clip.split == "dev" or clip.corpus in chosen]
 
 
-def sampling_odds(clips: Sequence[Clip], corpus_exponent: float) -> NDArray[np.float64]:
-    """The probability with which each clip is drawn, shape (n,).
+def label_indices(clips: Sequence[Clip], labels: Sequence[str] = LABELS) -> NDArray[np.int64]:
+    """The clips' labels as positions among a model's, shape (n,).
+
+    Raises:
+        SerEdgeError: a clip has another label.
+
+    Example:
+        >>> label_indices([Clip(Path("a.wav"), label="sad")]).tolist()
+        [2]
+    """
+    _check_labels(clips, labels, "the clips have")
+    return np.array([labels.index(clip.label) for clip in clips], dtype=np.int64)
+
+
+def sampling_probabilities(clips: Sequence[Clip], corpus_exponent: float) -> NDArray[np.float64]:
+    """The probability with which training draws each clip, shape (n,).
 
     A corpus of n clips is drawn in proportion to ``n ** corpus_exponent``, its labels equally
     often, and the clips of one label of a corpus equally often.
@@ -127,7 +169,7 @@ def sampling_odds(clips: Sequence[Clip], corpus_exponent: float) -> NDArray[np.f
         cells[clip.corpus, clip.label] = cells.get((clip.corpus, clip.label), 0) + 1
         corpora[clip.corpus] = corpora.get(clip.corpus, 0) + 1
     labels = {corpus: sum(1 for cell in cells if cell[0] == corpus) for corpus in corpora}
-    odds = np.array(
+    weights = np.array(
         [
             corpora[clip.corpus] ** corpus_exponent
             / labels[clip.corpus]
@@ -135,33 +177,43 @@ def sampling_odds(clips: Sequence[Clip], corpus_exponent: float) -> NDArray[np.f
             for clip in clips
         ]
     )
-    return np.asarray(odds / odds.sum(), dtype=np.float64)
+    return np.asarray(weights / weights.sum(), dtype=np.float64)
 
 
-def _clip(row: dict[str, str | None], index: Path, line: int) -> Clip:
-    for name in _COLUMNS:
-        if not row[name]:
-            raise SerEdgeError(f"{index}, line {line}: empty {name}")
-    values = {name: value or "" for name, value in row.items()}
-    if values["label"] not in LABELS:
+def _read(index: Path, columns: Sequence[str]) -> list[tuple[int, Clip]]:
+    """The rows with the numbers of their lines; ``columns`` must be there and filled."""
+    try:
+        with index.open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file)
+            missing = [name for name in columns if name not in (rows.fieldnames or ())]
+            if missing:
+                raise SerEdgeError(f"{index} lacks the column {missing[0]!r}")
+            clips = []
+            for row in rows:
+                empty = [name for name in columns if not row[name]]
+                if empty:
+                    raise SerEdgeError(f"{index}, line {rows.line_num}: empty {empty[0]}")
+                texts = {
+                    name: row.get(name) or ""
+                    for name in ("corpus", "speaker", "gender", "label", "split")
+                }
+                clips.append((rows.line_num, Clip(index.parent / row["path"], **texts)))
+    except OSError as error:
+        raise SerEdgeError(f"cannot read the index {index}: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SerEdgeError(f"cannot read the index {index}: {error}") from error
+    if not clips:
+        raise SerEdgeError(f"{index} lists no clips")
+    return clips
+
+
+def _check_labels(clips: Sequence[Clip], labels: Sequence[str], who_has: str) -> None:
+    unknown = {clip.label for clip in clips} - set(labels)
+    if unknown:
         raise SerEdgeError(
-            f"{index}, line {line}: unknown label {values['label']!r} (known: {', '.join(LABELS)})"
+            f"{who_has} the label {min(unknown)!r}, which is none of the model's: "
+            f"{', '.join(labels)}"
         )
-    if values["split"] not in SPLITS:
-        raise SerEdgeError(
-            f"{index}, line {line}: unknown split {values['split']!r} (known: train, dev)"
-        )
-    path = index.parent / values["path"]
-    if not path.is_file():
-        raise SerEdgeError(f"{index}, line {line}: no such file {path}")
-    return Clip(
-        path=path,
-        corpus=values["corpus"],
-        speaker=values["speaker"],
-        gender=values.get("gender", ""),
-        label=values["label"],
-        split=values["split"],
-    )
 
 
 def _check_unique(clips: list[Clip], index: Path) -> None:

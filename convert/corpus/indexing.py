@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import os
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +20,7 @@ from ser_edge import features
 from ser_edge.audio import find_audio_files, open_audio
 from ser_edge.errors import AudioError, SerEdgeError
 
+from .. import files
 from .clips import LABELS
 from .naming import SCHEMES, Name
 
@@ -131,18 +132,16 @@ def write(entries: Sequence[Entry], corpus: str, index: Path) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    with tempfile.TemporaryDirectory(prefix=f".{index.name}.", dir=index.parent) as folder:
-        draft = Path(folder) / index.name
-        with draft.open("w", encoding="utf-8", newline="") as file:
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(COLUMNS)
-            for entry in entries:
-                name = entry.name
-                path = PurePath(os.path.relpath(entry.path, index.parent)).as_posix()
-                who = (path, corpus, name.speaker, name.gender)
-                what = (name.label, name.raw_label, entry.split, round(entry.seconds, 3))
-                rows.writerow(who + what)
-        os.replace(draft, index)
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(COLUMNS)
+    for entry in entries:
+        name = entry.name
+        path = PurePath(os.path.relpath(entry.path, index.parent)).as_posix()
+        who = (path, corpus, name.speaker, name.gender)
+        what = (name.label, name.raw_label, entry.split, round(entry.seconds, 3))
+        rows.writerow(who + what)
+    files.write_text(index, text.getvalue())
 
 
 def _named(corpus: str, folder: Path, faults: Faults) -> dict[Path, Name]:

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from ser_edge import audio
 from ser_edge.classifier import Classifier
-from ser_edge.errors import SerEdgeError
 from ser_edge.gate import OFF
 from ser_edge.model import Model
 
-from ..corpus.clips import Clip
+from ..corpus.clips import Clip, label_indices
 from ..corpus.conditions import CONDITIONS, degrade
 
 BABBLE_POOL = 64
@@ -40,21 +39,6 @@ class Answers:
     default: NDArray[np.int64]
     """The label told by default (default gate, the model's threshold), or :data:`NO_ANSWER`;
     shape (n,)."""
-
-
-def label_indices(clips: Sequence[Clip], labels: Sequence[str]) -> NDArray[np.int64]:
-    """The clips' labels as positions among the model's, shape (n,).
-
-    Raises:
-        SerEdgeError: the model does not know the label of a clip.
-    """
-    unknown = {clip.label for clip in clips} - set(labels)
-    if unknown:
-        raise SerEdgeError(
-            f"the clips have the label {min(unknown)!r}, which is none of the model's: "
-            f"{', '.join(labels)}"
-        )
-    return np.array([labels.index(clip.label) for clip in clips], dtype=np.int64)
 
 
 def collect(

@@ -18,7 +18,7 @@ from ser_edge.errors import ModelError
 from ser_edge.frontend import Frontend
 from ser_edge.metadata import FrontendSpec
 
-from ..corpus import recordings
+from ..corpus import clips
 from ..package import pack
 from . import sandbox, source_file, tflite, verify
 from .verify import Verification
@@ -58,7 +58,7 @@ class Options:
     quantization: str = "dynamic"
     """One of :data:`.tflite.QUANTIZATIONS`."""
     calibrate: Path | None = None
-    """Recordings for ``int8``: see :func:`..corpus.recordings.find`."""
+    """Recordings for ``int8``: see :func:`..corpus.clips.find`."""
     verify: Path | None = None
     """Recordings to verify with."""
     min_agreement: float = MIN_AGREEMENT
@@ -138,8 +138,8 @@ def _calibration(extract: Frontend, options: Options) -> Any:
         raise ModelError(
             "int8 needs typical recordings to calibrate with: --calibrate FOLDER-OR-INDEX"
         )
-    found = recordings.find(options.calibrate, labels=options.labels, split="train")
-    chosen = recordings.spread(found, CALIBRATION_CLIPS)
+    found = clips.find(options.calibrate, labels=options.labels, split="train")
+    chosen = clips.spread(found, CALIBRATION_CLIPS)
     return np.stack([extract(audio.load(clip.path, extract.sample_rate)) for clip in chosen])
 
 
@@ -152,14 +152,14 @@ def _verify(
     progress: Progress,
 ) -> Verification:
     assert options.verify is not None
-    clips = recordings.find(options.verify, labels=options.labels, split="dev")
-    progress(f"running the original on {len(clips)} recordings")
+    found = clips.find(options.verify, labels=options.labels, split="dev")
+    progress(f"running the original on {len(found)} recordings")
     facts = sandbox.run(
         f"{verify.__name__}.run_original",
         {
             "source": str(path.resolve()),
             "frontend": dict(frontend),
-            "paths": [str(clip.path) for clip in clips],
+            "paths": [str(clip.path) for clip in found],
             "allow_code": options.allow_code,
         },
         scratch,
@@ -167,9 +167,9 @@ def _verify(
         time_limit=None,
         memory_limit=options.memory_limit,
     )
-    progress(f"running the product on {len(clips)} recordings")
+    progress(f"running the product on {len(found)} recordings")
     return verify.compare(
-        clips,
+        found,
         np.load(scratch / verify.PROBABILITIES),
         product,
         original_bytes=source_file.size(path),

@@ -19,7 +19,7 @@ from ser_edge import audio
 from ser_edge.metadata import FrontendSpec
 from ser_edge.model import Model
 
-from ..corpus.recordings import Recording
+from ..corpus.clips import Clip
 from ..evaluate.metrics import measure
 from . import librosa_frontend, sandbox, source_model
 
@@ -155,7 +155,7 @@ def run_original(
 
 
 def compare(
-    recordings: Sequence[Recording],
+    recordings: Sequence[Clip],
     probabilities: NDArray[np.float64],
     product: Path,
     *,
@@ -198,7 +198,7 @@ def compare(
 
 
 def _accuracy(
-    recordings: Sequence[Recording],
+    recordings: Sequence[Clip],
     labels: Sequence[str],
     probabilities: NDArray[np.float64],
     answers: NDArray[np.float64],

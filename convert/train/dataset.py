@@ -25,7 +25,7 @@ from ser_edge.frontend import Frontend
 from ser_edge.metadata import FrontendSpec
 
 from ..corpus import augment
-from ..corpus.clips import LABELS, Clip
+from ..corpus.clips import Clip
 
 BABBLE_POOL = 64
 """Training clips that a worker keeps decoded, as material for babble."""
@@ -73,11 +73,6 @@ class Dataset:
             "mean": [round(float(value), 6) for value in mean],
             "std": [round(max(float(value), 1e-3), 6) for value in std],
         }
-
-
-def label_indices(clips: Sequence[Clip]) -> NDArray[np.int64]:
-    """The clips' labels as positions in :data:`LABELS`, shape (n,)."""
-    return np.array([LABELS.index(clip.label) for clip in clips], dtype=np.int64)
 
 
 def default_cache() -> Path:

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from ser_edge.errors import SerEdgeError
 
 from ..backend import tensorflow
-from ..corpus.clips import LABELS, Clip, sampling_odds
+from ..corpus.clips import LABELS, Clip, label_indices, sampling_probabilities
 from ..evaluate.metrics import measure_by_corpus
 from . import architectures, cepstral, teacher
 from .architectures import RMS, STEP_FRAMES
-from .dataset import Dataset, label_indices
+from .dataset import Dataset
 from .teacher import STEP_SECONDS, Lessons
 
 WEIGHTS = "average.weights.h5"
@@ -195,7 +195,7 @@ class _Batches:
         odds = np.where(dataset.voices[1:] == 0, 1.0, recipe.other_voices)
         self._copy_odds = np.cumsum(odds / np.maximum(odds.sum(axis=0), 1e-9), axis=0)
         self._lessons = lessons
-        self._odds = sampling_odds(dataset.train_clips, recipe.corpus_exponent)
+        self._odds = sampling_probabilities(dataset.train_clips, recipe.corpus_exponent)
         n_frames = dataset.train.shape[2]
         self.crop = min(recipe.crop_frames or n_frames, n_frames)
         self.per_epoch = math.ceil(len(dataset.train_clips) / recipe.batch_size)

@@ -18,7 +18,7 @@ from ser_edge.decision import default_rules
 from ser_edge.metadata import Metadata
 from ser_edge.model import temperature_scaled
 
-from ..corpus.clips import LICENCES, Clip
+from ..corpus.clips import LICENCES, Clip, label_indices
 from ..evaluate.metrics import (
     expected_calibration_error,
     fit_temperature,
@@ -26,7 +26,6 @@ from ..evaluate.metrics import (
     risk_coverage,
 )
 from ..package import pack
-from .dataset import label_indices
 
 COVERAGE = 0.8
 """Share of the dev clips that the threshold leaves answered."""

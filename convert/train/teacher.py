@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 from ser_edge import audio, features
 
 from ..corpus import augment
-from ..corpus.clips import LABELS, Clip
+from ..corpus.clips import LABELS, Clip, label_indices
 from ..evaluate.metrics import measure_by_corpus
 from . import teacher_head, whisper
-from .dataset import label_indices
 
 FIRST_LAYER = 2
 """The states of this layer and those above it; lower ones hold sounds, not yet voices."""

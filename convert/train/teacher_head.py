@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from ser_edge.errors import SerEdgeError
 
 from ..backend import compute_in_one_order, tensorflow
-from ..corpus.clips import LABELS, Clip, sampling_odds
-from .dataset import label_indices
+from ..corpus.clips import LABELS, Clip, label_indices, sampling_probabilities
 
 FOLDS = 5
 """Parts of the speakers, each judged by a fit on the others."""
@@ -136,7 +135,7 @@ def _judge(task: _Task) -> Floats:
 
     def batches() -> Iterator[Any]:
         rng = np.random.default_rng(0)
-        odds = sampling_odds([clips[row] for row in known], CORPUS_EXPONENT)
+        odds = sampling_probabilities([clips[row] for row in known], CORPUS_EXPONENT)
         truth = np.eye(len(LABELS), dtype=np.float32)[label_indices(clips)]
         while True:
             rows = rng.choice(known, BATCH_SIZE, p=odds)

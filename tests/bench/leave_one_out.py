@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from ser_edge.convert import frontends
 from ser_edge.convert.backend import compute_in_one_order
 from ser_edge.convert.cli.progress import progress
-from ser_edge.convert.corpus.clips import Clip, read_index
+from ser_edge.convert.corpus.clips import Clip, label_indices, read_index
 from ser_edge.convert.evaluate.metrics import measure_by_corpus
 from ser_edge.convert.train import dataset, fit, teacher
 
@@ -143,7 +143,7 @@ def table(clips: Sequence[Clip], answers: dict[int, NDArray[np.float32]]) -> str
     ]
     every = [clip for part in heard for clip in part]
     measured = measure_by_corpus(
-        dataset.label_indices(every),
+        label_indices(every),
         np.concatenate(list(answers.values())).astype(np.float64),
         [clip.speaker for clip in every],
         [clip.corpus for clip in every],

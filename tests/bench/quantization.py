@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_edge.convert import frontends
-from ser_edge.convert.corpus.clips import LABELS, Clip, choose, read_index
+from ser_edge.convert.corpus.clips import LABELS, Clip, choose, label_indices, read_index
 from ser_edge.convert.evaluate.metrics import measure_by_corpus
 from ser_edge.convert.export import source_model, tflite
 from ser_edge.convert.train import architectures, dataset, fit
@@ -55,7 +55,7 @@ def compare(name: str, clips: list[Clip], cache: Path) -> list[str]:
     model.load_weights(str(folder / fit.WEIGHTS))
     measured = [
         measure_by_corpus(
-            dataset.label_indices(data.dev_clips),
+            label_indices(data.dev_clips),
             answers.astype(np.float64),
             [clip.speaker for clip in data.dev_clips],
             [clip.corpus for clip in data.dev_clips],

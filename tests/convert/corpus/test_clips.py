@@ -2,17 +2,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from ser_edge.convert.corpus.clips import (
     LABELS,
     Clip,
     choose,
     default_folder,
+    find,
+    label_indices,
     read_index,
-    sampling_odds,
+    sampling_probabilities,
+    spread,
 )
-from ser_edge.errors import SerEdgeError
+from ser_edge.errors import AudioError, SerEdgeError
 
 HEADER = "path,corpus,speaker,gender,label,raw_label,split,seconds\n"
 
@@ -127,14 +132,69 @@ def test_corpora_at_hand_are_sound() -> None:
     assert {clip.label for clip in clips} == set(LABELS)
 
 
-def test_odds_level_labels_and_damp_corpora() -> None:
+def test_probabilities_level_labels_and_damp_corpora() -> None:
     def clips(corpus: str, label: str, count: int) -> list[Clip]:
         return [Clip(Path("a"), corpus, "anna", "", label, "train")] * count
 
     chosen = clips("big", "sad", 90) + clips("big", "happy", 10) + clips("small", "sad", 25)
-    odds = sampling_odds(chosen, 0.5)
-    big, small = odds[:100].sum(), odds[100:].sum()
+    probabilities = sampling_probabilities(chosen, 0.5)
+    big, small = probabilities[:100].sum(), probabilities[100:].sum()
     assert big + small == pytest.approx(1)
     assert big / small == pytest.approx(2)
-    assert odds[:90].sum() == pytest.approx(odds[90:100].sum())
-    assert len(set(odds[:90])) == 1
+    assert probabilities[:90].sum() == pytest.approx(probabilities[90:100].sum())
+    assert len(set(probabilities[:90])) == 1
+
+
+def test_labels_that_the_model_does_not_know_are_an_error() -> None:
+    clips = [Clip(Path("a"), label=label) for label in LABELS]
+    assert label_indices(clips).tolist() == [0, 1, 2, 3, 4, 5]
+    assert label_indices(clips[1:3], ["sad", "happy"]).tolist() == [1, 0]
+    with pytest.raises(SerEdgeError, match="the label 'angry', which is none of the model's"):
+        label_indices(clips, LABELS[:3])
+
+
+def test_finds_the_recordings_of_an_index(tmp_path: Path) -> None:
+    index = tmp_path / "index.csv"
+    index.write_text("path,corpus,speaker,label,split\na.wav,c,s,yes,dev\nb.wav,c,t,no,train\n")
+    dev = Clip(tmp_path / "a.wav", "c", "s", "", "yes", "dev")
+    train = Clip(tmp_path / "b.wav", "c", "t", "", "no", "train")
+    assert find(index, labels=("yes", "no")) == [dev, train]
+    assert find(tmp_path, labels=("yes", "no"), split="dev") == [dev]
+
+
+def test_an_index_to_verify_with_needs_paths_alone(tmp_path: Path) -> None:
+    (tmp_path / "index.csv").write_text("path\na.wav\n/b.wav\n")
+    found = find(tmp_path, labels=("yes", "no"), split="dev")
+    assert found == [Clip(tmp_path / "a.wav"), Clip(Path("/b.wav"))]
+
+
+def test_finds_audio_in_a_folder(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(8), 8000)
+    (tmp_path / "notes.txt").write_text("")
+    assert find(tmp_path, labels=("yes", "no")) == [Clip(tmp_path / "a.wav")]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("path,label\na.wav,maybe\n", "has the label 'maybe', which is none of the model's: yes"),
+        ("file\na.wav\n", "lacks the column 'path'"),
+        ("", "lacks the column 'path'"),
+    ],
+)
+def test_a_wrong_index_to_verify_with_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "index.csv").write_text(text)
+    with pytest.raises(SerEdgeError, match=sentence):
+        find(tmp_path, labels=("yes", "no"))
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match="holds no audio files"):
+        find(tmp_path, labels=("yes", "no"))
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, [0]), (3, [0, 3, 6]), (10, list(range(10)))])
+def test_spread(count: int, expected: list[int]) -> None:
+    found = [Clip(Path(str(number))) for number in range(10)]
+    assert [int(clip.path.name) for clip in spread(found, count)] == expected
+    assert len(spread(found, 100)) == 10

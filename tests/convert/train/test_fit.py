@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from ser_edge.convert.corpus import augment
-from ser_edge.convert.corpus.clips import LABELS, Clip
+from ser_edge.convert.corpus.clips import LABELS, Clip, label_indices
 from ser_edge.convert.train import architectures, fit, teacher
-from ser_edge.convert.train.dataset import Dataset, label_indices
+from ser_edge.convert.train.dataset import Dataset
 from ser_edge.errors import SerEdgeError
 
 pytest.importorskip("tensorflow")

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from ser_edge.classifier import bundled_path
-from ser_edge.convert.corpus.clips import LABELS, Clip, default_folder, read_index
+from ser_edge.convert.corpus.clips import LABELS, Clip, default_folder, label_indices, read_index
 from ser_edge.convert.evaluate.metrics import measure_by_corpus
 from ser_edge.convert.export import source_model, tflite
 from ser_edge.convert.train import architectures, release
-from ser_edge.convert.train.dataset import label_indices
 from ser_edge.model import Model
 
 MODELS = ("default", "open")

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from ser_edge.convert.corpus.augment import VOICES
-from ser_edge.convert.corpus.clips import LABELS, Clip
+from ser_edge.convert.corpus.clips import LABELS, Clip, label_indices
 from ser_edge.convert.train import teacher, whisper
-from ser_edge.convert.train.dataset import label_indices
 from ser_edge.errors import AudioError, DependencyError
 
 

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser_edge.convert.corpus.clips import LABELS, Clip
+from ser_edge.convert.corpus.clips import LABELS, Clip, label_indices
 from ser_edge.convert.train import teacher_head
-from ser_edge.convert.train.dataset import label_indices
 from ser_edge.errors import SerEdgeError
 
 pytest.importorskip("tensorflow")
