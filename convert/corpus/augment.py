@@ -19,18 +19,14 @@ GAIN_DB = (-12.0, 6.0)
 MARGIN_SECONDS = (0.0, 0.5)
 SNR_DB = (3.0, 30.0)
 BABBLE_VOICES = 4
-FAN_HZ = (60.0, 150.0)
-"""Rate at which a fan's blades pass."""
-REVERB_SECONDS = (0.15, 0.8)
-"""Time in which the room's response falls by 60 dB."""
+FAN_HZ = (60.0, 150.0)  # rate at which a fan's blades pass
+REVERB_SECONDS = (0.15, 0.8)  # time in which the room's response falls by 60 dB
 DIRECT_TO_REVERB_DB = (-3.0, 12.0)
-VOICES = (1.0, 0.84, 1.19)
-"""Speeds at which a clip counts as the recording of another speaker: three semitones apart."""
-SPEED_JITTER = (0.94, 1.06)
-"""Of a voice's speed."""
+# Three semitones apart: so far that the clip counts as another speaker's.
+SPEED_FACTORS = (1.0, 0.84, 1.19)
+SPEED_JITTER = (0.94, 1.06)  # times the speed factor
 TELEPHONE_HZ = (300.0, 3400.0)
-CLIP_LEVEL_DB = (-15.0, -3.0)
-"""Clipping level, relative to the peak."""
+CLIP_LEVEL_DB = (-15.0, -3.0)  # relative to the peak
 
 
 def gain(samples: Samples, rng: np.random.Generator) -> Samples:
@@ -39,7 +35,7 @@ def gain(samples: Samples, rng: np.random.Generator) -> Samples:
 
 
 def margin(samples: Samples, sample_rate: int, rng: np.random.Generator) -> Samples:
-    """Add silence before and after, each of :data:`MARGIN_SECONDS`: a place for noise to fill."""
+    """Add silence before and after, each of :data:`MARGIN_SECONDS`, for noise to fill."""
     return np.pad(samples, _margins(sample_rate, rng))
 
 
@@ -66,17 +62,17 @@ def fan_noise(
     *,
     snr_db: tuple[float, float] = SNR_DB,
 ) -> Samples:
-    """Add a fan: a rush of air, dull above 200 Hz, and the hum of its blades, equally loud."""
+    """Add a fan: noise of air, falling above 200 Hz, and the hum of its blades, equally loud."""
     hertz = np.fft.rfftfreq(len(samples), 1.0 / sample_rate)
     spectrum = np.fft.rfft(rng.standard_normal(len(samples))) / (1.0 + hertz / 200.0)
-    rush = np.fft.irfft(spectrum, n=len(samples))
+    air = np.fft.irfft(spectrum, n=len(samples))
     blades = rng.uniform(*FAN_HZ)
     seconds = np.arange(len(samples)) / sample_rate
     hum = np.zeros(len(samples))
     for harmonic in range(1, 6):
         phase = rng.uniform(0.0, 2.0 * np.pi)
         hum += np.sin(2.0 * np.pi * harmonic * blades * seconds + phase) / harmonic
-    noise = rush / (_level(rush) + 1e-9) + hum / (_level(hum) + 1e-9)
+    noise = air / (_level(air) + 1e-9) + hum / (_level(hum) + 1e-9)
     return _add(samples, noise, rng, snr_db)
 
 
@@ -87,20 +83,20 @@ def babble(
     voices: Sequence[Samples],
     snr_db: tuple[float, float] = SNR_DB,
 ) -> Samples:
-    """Add a murmur made of several of ``voices`` (other clips), each looped from a random start."""
-    murmur = np.zeros(len(samples))
+    """Add several of ``voices`` (other clips), each looped from a random start."""
+    mixture = np.zeros(len(samples))
     for index in rng.integers(len(voices), size=BABBLE_VOICES):
         voice = voices[index]
         if len(voice) == 0:
             continue
         start = rng.integers(len(voice))
         looped = np.resize(np.roll(voice, -start), len(samples))
-        murmur += looped / (_level(looped) + 1e-9)
-    return _add(samples, murmur, rng, snr_db)
+        mixture += looped / (_level(looped) + 1e-9)
+    return _add(samples, mixture, rng, snr_db)
 
 
 def reverb(samples: Samples, sample_rate: int, rng: np.random.Generator) -> Samples:
-    """Place the voice in a room: convolve with exponentially decaying noise.
+    """Place the speaker in a room: convolve with exponentially decaying noise.
 
     The statistical model of late reverberation by Polack (1988): after the direct sound comes
     Gaussian noise whose level falls by 60 dB within a time drawn from :data:`REVERB_SECONDS`.
@@ -117,7 +113,7 @@ def reverb(samples: Samples, sample_rate: int, rng: np.random.Generator) -> Samp
 
 
 def speed(samples: Samples, sample_rate: int, ratio: float) -> Samples:
-    """Play faster or slower by a ratio; pitch and formants move too: another speaker's throat."""
+    """Play faster or slower by a ratio; pitch and formants move too, as of another speaker."""
     import soxr
 
     return np.asarray(soxr.resample(samples, sample_rate * ratio, sample_rate), dtype=np.float32)
@@ -140,15 +136,12 @@ def clip(samples: Samples, rng: np.random.Generator) -> Samples:
 
 
 class Augmented(NamedTuple):
-    """A changed clip, and where in it the original's moments are."""
+    """A changed clip and its time map: t seconds are ``rate * (t - offset)`` of the original."""
 
-    samples: Samples
-    voice: int
-    """Whose speech it is most like: a position in :data:`VOICES`."""
-    pace: float
-    """Seconds of the original in a second of the result."""
-    delay: float
-    """Seconds of the result before the original begins."""
+    samples: Samples  # mono float32, shape (m,)
+    speed: int  # the nearest speed factor: a position in SPEED_FACTORS
+    rate: float  # seconds of the original in a second of the result
+    offset: float  # seconds of the result before the original begins
 
 
 def random_augmentation(
@@ -158,12 +151,12 @@ def random_augmentation(
     *,
     voices: Sequence[Samples] = (),
 ) -> Augmented:
-    """One random chain, in the order of nature: throat, room, noise, channel.
+    """One random chain, in the order of nature: formants, room, noise, channel.
 
     Args:
         samples: a mono clip, float32, shape (n,).
         sample_rate: in Hz.
-        rng: the only source of chance.
+        rng: draws all that is random.
         voices: other clips at the same rate, material for :func:`babble`; without any, no babble.
 
     Returns:
@@ -178,9 +171,9 @@ def random_augmentation(
         (True, dtype('float32'))
     """
     n_samples, before = len(samples), 0
-    voice = int(rng.integers(len(VOICES)))
-    samples = speed(samples, sample_rate, VOICES[voice] * rng.uniform(*SPEED_JITTER))
-    pace = n_samples / max(1, len(samples))
+    nearest = int(rng.integers(len(SPEED_FACTORS)))
+    samples = speed(samples, sample_rate, SPEED_FACTORS[nearest] * rng.uniform(*SPEED_JITTER))
+    rate = n_samples / max(1, len(samples))
     if rng.random() < 0.3:
         before, after = _margins(sample_rate, rng)
         samples = np.pad(samples, (before, after))
@@ -190,16 +183,16 @@ def random_augmentation(
         noises: list[Callable[[Samples, np.random.Generator], Samples]] = [
             white_noise,
             pink_noise,
-            lambda clean, chance: fan_noise(clean, sample_rate, chance),
+            lambda clean, generator: fan_noise(clean, sample_rate, generator),
         ]
         if voices:
-            noises.append(lambda clean, chance: babble(clean, chance, voices=voices))
+            noises.append(lambda clean, generator: babble(clean, generator, voices=voices))
         samples = noises[rng.integers(len(noises))](samples, rng)
     if rng.random() < 0.25:
         samples = telephone(samples, sample_rate, rng)
     if rng.random() < 0.1:
         samples = clip(samples, rng)
-    return Augmented(gain(samples, rng), voice, pace, before / sample_rate)
+    return Augmented(gain(samples, rng), nearest, rate, before / sample_rate)
 
 
 def _margins(sample_rate: int, rng: np.random.Generator) -> tuple[int, int]:

@@ -48,7 +48,7 @@ class Dataset:
     voices: NDArray[np.int8]
     """Shape (1 + copies, n_train): whose speech every training matrix shows.
 
-    A position in :data:`ser_edge.convert.corpus.augment.VOICES`, 0 for the clean ones.
+    A position in :data:`ser_edge.convert.corpus.augment.SPEED_FACTORS`, 0 for the clean ones.
     """
     moments: NDArray[np.float32]
     """Shape (1 + copies, n_train, 2): ``pace`` and ``start`` of every training matrix.
@@ -207,21 +207,21 @@ def _extract(task: _Task) -> _Shown:
     extract = _Worker.frontend
     samples = audio.load(clip.path, extract.sample_rate)
     rng = np.random.default_rng(seed)
-    versions = [augment.Augmented(samples, voice=0, pace=1.0, delay=0.0)] + [
+    versions = [augment.Augmented(samples, speed=0, rate=1.0, offset=0.0)] + [
         augment.random_augmentation(samples, extract.sample_rate, rng, voices=_Worker.babble)
         for _ in range(copies)
     ]
     matrices = np.stack([extract(version.samples) for version in versions]).astype(np.float16)
     clean_start = _speech_start(samples)
     moments = [_moments(version, clean_start) for version in versions]
-    return matrices, [version.voice for version in versions], np.array(moments, dtype=np.float32)
+    return matrices, [version.speed for version in versions], np.array(moments, dtype=np.float32)
 
 
 def _moments(version: augment.Augmented, clean_start: float) -> tuple[float, float]:
     """``pace`` and ``start``, as in :attr:`Dataset.moments`."""
-    speed = augment.VOICES[version.voice]
-    pace = version.pace / speed
-    start = pace * (_speech_start(version.samples) - version.delay) - clean_start / speed
+    speed = augment.SPEED_FACTORS[version.speed]
+    pace = version.rate / speed
+    start = pace * (_speech_start(version.samples) - version.offset) - clean_start / speed
     return pace, start
 
 

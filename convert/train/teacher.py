@@ -128,7 +128,7 @@ def _judged(
 ) -> Floats:
     """The labels' probabilities, from the cache or computed."""
     listing = [(str(clip.path), clip.speaker, clip.label) for clip in clips]
-    settings = [augment.VOICES, n_steps, folds, epochs, teacher_head.CONSTANTS]
+    settings = [augment.SPEED_FACTORS, n_steps, folds, epochs, teacher_head.CONSTANTS]
     key = hashlib.sha256(json.dumps([listing, settings]).encode())
     file = cache / f"judged-{key.hexdigest()[:16]}.npy"
     if not file.exists():
@@ -168,7 +168,7 @@ def describe(lessons: Lessons, clips: Sequence[Clip]) -> dict[str, Any]:
 
 def none(n_train: int, n_steps: int) -> Lessons:
     """Empty lessons, for a student without a teacher."""
-    shape = (len(augment.VOICES), n_train)
+    shape = (len(augment.SPEED_FACTORS), n_train)
     return Lessons(
         probabilities=np.zeros((*shape, len(LABELS)), dtype=np.float32),
         summaries=np.zeros((*shape, 1), dtype=np.float32),
@@ -249,15 +249,15 @@ def states_of(
     those of :func:`lessons`.
 
     Returns:
-        A list for each of :data:`ser_edge.convert.corpus.augment.VOICES`, as recorded first.
+        A list for each of :data:`ser_edge.convert.corpus.augment.SPEED_FACTORS`, as recorded first.
     """
     states: dict[tuple[Path, float], NDArray[np.float16]] = {}
-    for speed in augment.VOICES:
+    for speed in augment.SPEED_FACTORS:
         for corpus in dict.fromkeys(clip.corpus for clip in clips):
             paths = [clip.path for clip in clips if clip.corpus == corpus]
             loaded = _load(paths, speed, window_seconds, cache, jobs, progress)
             states.update(((path, speed), steps) for path, steps in zip(paths, loaded))
-    return [[states[clip.path, speed] for clip in clips] for speed in augment.VOICES]
+    return [[states[clip.path, speed] for clip in clips] for speed in augment.SPEED_FACTORS]
 
 
 def _load(

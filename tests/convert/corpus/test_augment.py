@@ -94,7 +94,7 @@ def test_reverb_fills_the_pauses_and_keeps_the_level(
     assert level_db(wet[pause]) > level_db(wet) - 40
 
 
-@pytest.mark.parametrize("ratio", augment.VOICES)
+@pytest.mark.parametrize("ratio", augment.SPEED_FACTORS)
 def test_speed_moves_length_and_pitch_alike(ratio: float) -> None:
     tone = np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE).astype(np.float32)
     changed = augment.speed(tone, RATE, ratio)
@@ -132,19 +132,19 @@ def test_babble_takes_clips_of_any_length(rng: np.random.Generator) -> None:
     assert augment.babble(clean, rng, voices=voices).shape == clean.shape
 
 
-def test_augmented_clip_tells_where_a_moment_is() -> None:
-    """A click at 1 s stays the loudest sample, where pace and delay say."""
+def test_augmented_clip_has_a_time_map() -> None:
+    """A click at 1 s stays the loudest sample, where rate and offset say."""
     click = np.zeros(2 * RATE, np.float32)
     click[RATE] = 1.0
     delayed = 0
-    voices = set()
+    speeds = set()
     for seed in range(40):
         found = augment.random_augmentation(click, RATE, np.random.default_rng(seed))
         place = float(np.argmax(np.abs(found.samples))) / RATE
-        assert found.pace * (place - found.delay) == pytest.approx(1.0, abs=0.002)
+        assert found.rate * (place - found.offset) == pytest.approx(1.0, abs=0.002)
         slowest, fastest = augment.SPEED_JITTER
-        assert slowest <= found.pace / augment.VOICES[found.voice] <= fastest
-        delayed += found.delay > 0
-        voices.add(found.voice)
+        assert slowest <= found.rate / augment.SPEED_FACTORS[found.speed] <= fastest
+        delayed += found.offset > 0
+        speeds.add(found.speed)
     assert delayed > 0
-    assert voices == set(range(len(augment.VOICES)))
+    assert speeds == set(range(len(augment.SPEED_FACTORS)))

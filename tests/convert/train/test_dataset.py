@@ -47,7 +47,7 @@ def test_moments_of_a_copy_are_those_of_the_clean_clip(
 ) -> None:
     assert np.all(data.moments[0] == [1.0, 0.0])
     assert np.all(data.voices[0] == 0)
-    assert set(data.voices[1:].flat) == set(range(len(augment.VOICES)))
+    assert set(data.voices[1:].flat) == set(range(len(augment.SPEED_FACTORS)))
     paces = data.moments[1:, :, 0]
     slowest, fastest = augment.SPEED_JITTER
     assert np.all((paces > 0.999 * slowest) & (paces < 1.001 * fastest))

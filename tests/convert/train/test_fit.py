@@ -103,7 +103,7 @@ def test_run_with_other_settings_is_not_resumed(data: Dataset, tmp_path: Path) -
 def lessons_on(data: Dataset, n_steps: int = 1) -> teacher.Lessons:
     """A teacher that takes every clip for its label's successor, and hears the label."""
     truth = np.eye(len(LABELS), dtype=np.float32)[label_indices(data.train_clips)]
-    voices = np.repeat(truth[None], len(augment.VOICES), axis=0)
+    voices = np.repeat(truth[None], len(augment.SPEED_FACTORS), axis=0)
     return teacher.Lessons(
         probabilities=np.roll(voices, 1, axis=2),
         summaries=voices,

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser_edge.convert.corpus.augment import VOICES
+from ser_edge.convert.corpus.augment import SPEED_FACTORS
 from ser_edge.convert.corpus.clips import LABELS, Clip, label_indices
 from ser_edge.convert.train import teacher, whisper
 from ser_edge.errors import AudioError, DependencyError
@@ -26,7 +26,7 @@ def test_teacher_tells_the_tones_of_speakers_it_never_heard(
     lessons: teacher.Lessons, toy_clips: list[Clip]
 ) -> None:
     train = [clip for clip in toy_clips if clip.split == "train"]
-    assert lessons.probabilities.shape == (len(VOICES), len(train), len(LABELS))
+    assert lessons.probabilities.shape == (len(SPEED_FACTORS), len(train), len(LABELS))
     assert lessons.probabilities.sum(axis=2) == pytest.approx(1, abs=1e-5)
     assert np.mean(lessons.probabilities[0].argmax(axis=1) == label_indices(train)) > 0.9
 
@@ -42,10 +42,10 @@ def test_card_states_the_accuracy_on_unknown_speakers(
 def test_hints_are_standardized_and_as_long_as_the_clip(lessons: teacher.Lessons) -> None:
     n_clips = lessons.probabilities.shape[1]
     assert lessons.summaries[0].std(axis=0) == pytest.approx(1, abs=1e-3)
-    assert lessons.states.shape[:3] == lessons.present.shape == (len(VOICES), n_clips, 7)
+    assert lessons.states.shape[:3] == lessons.present.shape == (len(SPEED_FACTORS), n_clips, 7)
     # Half a second holds six whole steps of 80 ms; spoken faster it is shorter.
     assert np.all(lessons.present[0].sum(axis=1) == 6)
-    assert np.all(lessons.present[VOICES.index(max(VOICES))].sum(axis=1) == 5)
+    assert np.all(lessons.present[SPEED_FACTORS.index(max(SPEED_FACTORS))].sum(axis=1) == 5)
     assert not lessons.states[~lessons.present].any()
     assert np.abs(lessons.states[lessons.present]).max() > 0.5
 
