@@ -197,7 +197,7 @@ def test_the_readme_s_recall_is_the_file_s(models: dict[str, Metadata]) -> None:
     measured = models["default"].details["accuracy"]["corpora"]
     stated = {row["recordings"].split(",")[0]: row for row in table("README.md", "recordings")}
     for name, corpus in CORPORA.items():
-        shown = figure(stated[name]["result of `default`"])
+        shown = figure(stated[name]["`default`"])
         assert shown == round(100 * measured[corpus]["uar"], 1)
 
 

@@ -1,4 +1,4 @@
-"""What converts to what: the table in the README's section "Bring your own model".
+"""What converts to what: the table in docs/convert.md.
 
     python tests/bench/conversion_table.py [--index FOLDER]
 

@@ -1,4 +1,4 @@
-"""What made the bundled model better: the table in the README's section "The bundled models".
+"""What made the bundled model better: the table in docs/training.md.
 
     python -m tests.bench.experiments [--index FOLDER] [--cache FOLDER] [--seeds N] [ROW ...]
 

@@ -76,7 +76,7 @@ DEVICES = (
         "qemu-arm-static",
         "cortex-a7",
         "",
-        # What PyPI lacks for 32-bit ARM; the README's apt line for it.
+        # What PyPI lacks for 32-bit ARM; docs/install.md has the apt line for it.
         (*_BASE, "python3-numpy", "python3-cffi", "libsndfile1", "libsoxr0"),
     ),
     Device(
