@@ -32,8 +32,8 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    # What needs numpy waits until it is used, so that `ser-edge doctor` can tell that numpy is
-    # broken.
+    # Loaded on first use, for it needs numpy, and `ser-edge doctor` must be able to report that
+    # numpy is broken.
     if name in ("Classifier", "Result", "Stream"):
         from ser_edge import classifier
 

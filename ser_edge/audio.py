@@ -1,6 +1,6 @@
 """Audio in: files, pipes, bytes and arrays become mono float32 samples with their sample rate.
 
-Files are read with libsndfile through soundfile, block by block, so that memory stays bounded
+Files are read with libsndfile through soundfile, in chunks, so that memory stays bounded
 whatever a recording's length. Samples lie in -1..1, as ``librosa.load`` gives them.
 """
 
@@ -39,7 +39,7 @@ _CONVERTIBLE_MAGIC = (  # (offset, bytes)
     (0, b"\xff\xf9"),  # AAC in ADTS, MPEG-2
 )
 
-_MAX_BLOCK_VALUES = 1 << 20  # frames times channels: 4 MB however many channels a header claims
+_MAX_CHUNK_VALUES = 1 << 20  # frames times channels: 4 MB however many channels a header claims
 _MAX_CHANNELS = 128  # of an array; more means that frames and channels are swapped
 _MAX_LEVEL = 1_000.0  # full scale is 1; far beyond, integers were stored as floats
 
@@ -48,7 +48,7 @@ _FULL_SCALE = {"uint8": 128.0, "int16": 32_768.0, "int32": 2_147_483_648.0}
 
 
 class AudioReader:
-    """An open recording: iterate over its mono blocks once, then close it (or use ``with``).
+    """An open recording: iterate over its mono chunks once, then close it (or use ``with``).
 
     Made by :func:`open_audio`.
 
@@ -73,16 +73,16 @@ class AudioReader:
             raise AudioError(f"{name}: {error}") from None
 
     def __iter__(self) -> Iterator[Samples]:
-        """Yield float32 blocks of shape (n,), each of one second or less, n > 0.
+        """Yield float32 chunks of shape (n,), each of one second or less, n > 0.
 
         Raises:
             AudioError: the recording is damaged, holds no samples at all, or holds values that are
                 not finite or not on a scale where 1 is full.
         """
-        frames = min(self.sample_rate, _MAX_BLOCK_VALUES // self.channels)
+        frames = min(self.sample_rate, _MAX_CHUNK_VALUES // self.channels)
         empty = True
-        while len(block := self._read(frames)):
-            yield _mix(block, self._channel, self.name)
+        while len(chunk := self._read(frames)):
+            yield _mix(chunk, self._channel, self.name)
             empty = False
         if empty:
             raise AudioError(f"{self.name}: holds no samples, or its header was never completed")
@@ -91,12 +91,12 @@ class AudioReader:
         import soundfile
 
         try:
-            block: Samples = self._sound.read(frames, dtype="float32", always_2d=True)
+            chunk: Samples = self._sound.read(frames, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
             raise AudioError(
                 f"{self.name}: is damaged (libsndfile: {error.error_string})"
             ) from None
-        return block
+        return chunk
 
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
@@ -114,7 +114,7 @@ def open_audio(source: AudioSource, *, channel: int | None = None) -> AudioReade
     """Open a recording in any format of libsndfile: WAV, FLAC, OGG, Opus, MP3, AIFF, CAF, W64, AU.
 
     Pipes, file objects and bytes are first copied to a temporary file (in ``$TMPDIR``), for
-    libsndfile seeks. WAV from a pipe, whose header could not tell its length, is read to its end;
+    libsndfile seeks. WAV from a pipe, whose header cannot state its length, is read to its end;
     so is a truncated file.
 
     Args:
@@ -132,7 +132,7 @@ def open_audio(source: AudioSource, *, channel: int | None = None) -> AudioReade
         >>> import soundfile
         >>> soundfile.write(wav, np.zeros((24_000, 2)), 16_000, format="WAV")
         >>> with open_audio(wav.getvalue()) as audio:
-        ...     print(audio.sample_rate, audio.channels, [len(block) for block in audio])
+        ...     print(audio.sample_rate, audio.channels, [len(chunk) for chunk in audio])
         16000 2 [16000, 8000]
     """
     name = _name_of(source)
@@ -159,7 +159,7 @@ def load(source: AudioSource, sample_rate: int, *, channel: int | None = None) -
     """
     with open_audio(source, channel=channel) as audio:
         resampler = Resampler(audio.sample_rate, sample_rate)
-        chunks = [resampler.push(block) for block in audio]
+        chunks = [resampler.push(chunk) for chunk in audio]
     chunks.append(resampler.flush())
     return np.concatenate(chunks)
 

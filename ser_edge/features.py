@@ -114,11 +114,11 @@ def rms(
               dtype=float32)
     """
     signal = _padded(y, frame_length, center, pad_mode)
-    # Frames overlap: sum the squares of the pieces they share once, then the pieces of a frame.
-    piece = math.gcd(frame_length, hop_length)
-    pieces = signal[: signal.size // piece * piece].reshape(-1, piece)
-    energy = np.einsum("ij,ij->i", pieces, pieces, dtype=np.float64)
-    frames = _frames(energy, frame_length // piece, hop_length // piece)
+    # Frames overlap: sum the squares of the segments they share once, then those of a frame.
+    length = math.gcd(frame_length, hop_length)
+    segments = signal[: signal.size // length * length].reshape(-1, length)
+    energy = np.einsum("ij,ij->i", segments, segments, dtype=np.float64)
+    frames = _frames(energy, frame_length // length, hop_length // length)
     root: FloatArray = np.sqrt(frames.sum(axis=1) / frame_length).astype(np.float32)[np.newaxis]
     return root
 

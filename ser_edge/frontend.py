@@ -11,19 +11,19 @@ from ser_edge.errors import ModelError
 from ser_edge.features import FloatArray
 from ser_edge.metadata import Feature, FrontendSpec, Normalization
 
-# More of a window than any sensible recipe has, but little enough to fit in memory.
+# More than any sensible window has, but little enough to fit in memory.
 _MAX_SAMPLES = 3_000_000  # a minute at 48 kHz is less
 _MAX_FRAMES = 5000
 
 
 class Frontend:
-    """A model's recipe, ready to run.
+    """Computes a model's input as its front end is specified.
 
     Calling it with mono samples at :attr:`sample_rate` trims them, cuts or pads them to one
     window and returns the feature matrix, float32, of shape :attr:`shape`.
 
     Args:
-        spec: the recipe, from a model's metadata.
+        spec: the specification, from a model's metadata.
 
     Raises:
         ModelError: the window is too large, the features do not fit it or each other, or the
@@ -49,7 +49,7 @@ class Frontend:
         for feature in spec.features:
             if self.window_samples > _MAX_FRAMES * feature.arguments.get("hop_length", np.inf):
                 raise ModelError(f"{feature.name} has over {_MAX_FRAMES} frames in a window")
-        # An empty window tells the shape, and leaves every table ready for the first real one.
+        # An empty window gives the shape, and leaves every table ready for the first real one.
         rows, columns = self.features(np.zeros(1, dtype=np.float32)).shape
         self.shape: tuple[int, int] = (rows, columns)
         if spec.normalization is not None:

@@ -1,8 +1,8 @@
-"""Is this speech at all? What passes no gate gets no emotion.
+"""Gates: whether a window holds speech. One that does not gets no label.
 
-The gate judges every window by itself: its noise floor is that of the window, several seconds long,
-in which speech always leaves gaps. So it follows a changing background at once, remembers nothing,
-and says the same of a window whether that came from a file, an array or a stream.
+A gate takes every window by itself: the noise floor is that of the window, several seconds long, in
+which speech always leaves gaps. So it follows a changing background at once, keeps no state, and
+decides the same of a window whether that came from a file, an array or a stream.
 """
 
 from __future__ import annotations

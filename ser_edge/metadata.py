@@ -1,4 +1,4 @@
-"""What a model file says of itself: parsed from its ``ser_edge.json`` as untrusted input.
+"""The metadata of a model file: parsed from its ``ser_edge.json`` as untrusted input.
 
 What changes the computation (front end, decision rules) is checked key by key. What only informs
 people (training data, accuracy, converter) is kept as it is in :attr:`Metadata.details`.
@@ -54,7 +54,7 @@ class Normalization(NamedTuple):
 
 
 class FrontendSpec(NamedTuple):
-    """The recipe from a recording's samples to the model's input."""
+    """What makes the model's input of a recording's samples."""
 
     sample_rate: int  # Hz
     window_seconds: float
@@ -71,7 +71,7 @@ class FrontendSpec(NamedTuple):
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> FrontendSpec:
-        """Check a recipe in the form of the JSON object `frontend`.
+        """Check the JSON object `frontend`.
 
         Arguments of features that are left out take the defaults of the functions in
         `ser_edge.features`.
@@ -101,13 +101,13 @@ class FrontendSpec(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """When an answer is given, and how sure it must be."""
+    """When a window gets a label, and how sure it must be."""
 
     window_hop_seconds: float  # from one window of a long recording to the next
-    min_speech_seconds: float  # less speech than this is too short to tell
+    min_speech_seconds: float  # less speech than this is too short
     silence_dbfs: float  # a recording whose loudest frame stays below is silence
     temperature: float  # divides the logarithms of the model's probabilities
-    threshold: float  # an answer less probable than this is uncertain
+    threshold: float  # a result less probable than this is uncertain
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Decision:
@@ -144,7 +144,7 @@ class Reference(NamedTuple):
 
 
 class Metadata(NamedTuple):
-    """All that a model file says of itself."""
+    """The metadata of a model file."""
 
     name: str
     labels: tuple[str, ...]  # in the order of the model's outputs
@@ -175,7 +175,7 @@ class Metadata(NamedTuple):
         if decision.window_hop_seconds > frontend.window_seconds:
             raise ModelError(
                 f"decision.window_hop_seconds is {decision.window_hop_seconds:g}, but must not "
-                f"exceed the window, {frontend.window_seconds:g}: audio would go unheard"
+                f"exceed the window, {frontend.window_seconds:g}: audio would be left out"
             )
         return cls(
             name=entry.text("name"),

@@ -29,7 +29,7 @@ class Model:
 
     Attributes:
         path: where it was loaded from.
-        metadata: what the file says of itself.
+        metadata: what the file states: labels, front end, decision rules, ...
         frontend: from samples to the model's input.
         num_threads: threads of the interpreter.
         runtime: name of the package that runs it.

@@ -25,7 +25,7 @@ _MAX_METADATA_BYTES = 1_000_000
 # The end of a file, in which metadata and labels lie packed; what is before is not unpacked.
 _MAX_ARCHIVE_BYTES = 2_000_000
 _MAX_MODEL_BYTES = 150_000_000
-# Where a FlatBuffer of TFLite's schema says so.
+# Where a FlatBuffer holds the name of its schema.
 _IDENTIFIER = slice(4, 8)
 _TFLITE = b"TFL3"
 # The same model written twice is the same file, so the archive carries no time of its own.
@@ -39,7 +39,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Metadata, bytes]:
         path: the `.tflite` file.
 
     Returns:
-        (metadata, flatbuffer): the latter is as its checksum says.
+        (metadata, flatbuffer): the flatbuffer matches its checksum.
 
     Raises:
         ModelError: the file is missing, damaged, without metadata, or too large.
@@ -204,7 +204,7 @@ def _metadata_text(file: BinaryIO, path: str) -> bytes | None:
 
 
 def _flatbuffer(file: BinaryIO, path: str, metadata: Metadata) -> bytes:
-    """The flatbuffer, if it is as its checksum says."""
+    """The flatbuffer, if it matches its checksum."""
     size = metadata.flatbuffer.bytes
     if size > _MAX_MODEL_BYTES:
         raise ModelError(f"{path}: a model of {size} bytes is too large")

@@ -75,7 +75,7 @@ def interpreter(content: bytes, num_threads: int) -> tuple[Any, str]:
 
 
 def explain(message: str, package: str) -> str:
-    """Say in one line what a runtime's error message means.
+    """Explain a runtime's error message in one line.
 
     Args:
         message: of the exception that the interpreter raised.
@@ -93,7 +93,7 @@ def explain(message: str, package: str) -> str:
 
 
 def missing_operator(message: str) -> str | None:
-    """The operator and version that a runtime's error message says it lacks, if it does.
+    """The operator and version that are missing by a runtime's error message, if any are.
 
     Example:
         >>> missing_operator("Didn't find op for builtin opcode 'ADD' version '5'.")

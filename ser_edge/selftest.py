@@ -1,4 +1,4 @@
-"""A signal that every device can generate, to prove that a model answers there as it should."""
+"""A signal that every device can generate, to check that a model gives the same scores there."""
 
 from __future__ import annotations
 
