@@ -12,6 +12,9 @@ from ser_edge.convert.corpus.clips import Clip, default_folder, read_index
 # Programs, not tests; they import peers that only their readers install.
 collect_ignore = ["bench", "convert/data", "pi"]
 
+# Corpora of whole sentences, acted in a studio: what the gate and the bundled models were made for.
+SENTENCES = ("crema_d", "ravdess", "emo_db", "nemo")
+
 
 @pytest.fixture(scope="session")
 def corpora() -> list[Clip]:
@@ -24,8 +27,10 @@ def corpora() -> list[Clip]:
 
 @pytest.fixture(scope="session")
 def speech(corpora: list[Clip]) -> list[Clip]:
-    """Every 25th clip of every corpus: some 415 in all."""
-    return corpora[::25]
+    """Every 25th clip of the acted sentences, some 415, and every 500th of all others."""
+    sentences = [clip for clip in corpora if clip.corpus in SENTENCES]
+    others = [clip for clip in corpora if clip.corpus not in SENTENCES]
+    return sentences[::25] + others[::500]
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +42,9 @@ def recordings(speech: list[Clip]) -> dict[str, npt.NDArray[np.float32]]:
 @pytest.fixture(scope="session")
 def classifier() -> Classifier:
     return Classifier.bundled()
+
+
+@pytest.fixture(scope="session")
+def ungated() -> Classifier:
+    """The bundled model with every decision but silence and length turned off."""
+    return Classifier.bundled(gate="off", threshold=0.0)

@@ -16,11 +16,11 @@ import pytest
 
 from ser_edge.audio import as_mono_float32, find_audio_files, load, open_audio
 from ser_edge.errors import AudioError
+from tests.helpers.audio import RATE, noise
 
 librosa = pytest.importorskip("librosa")
 soundfile = pytest.importorskip("soundfile")
 
-RATE = 16_000
 FORMATS = (
     *(("WAV", subtype) for subtype in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")),
     *(("WAV", subtype) for subtype in ("ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM")),
@@ -31,10 +31,6 @@ FORMATS = (
     ("OGG", "OPUS"),
     ("MP3", "MPEG_LAYER_III"),
 )
-
-
-def noise(n: int, channels: int = 1) -> np.ndarray:
-    return 0.1 * np.random.default_rng(0).standard_normal((n, channels))
 
 
 def encoded(
@@ -68,8 +64,8 @@ def test_load_equals_librosa(tmp_path: Path, container: str, subtype: str, rate:
     if subtype == "OPUS" and rate in (22_050, 44_100):
         pytest.skip("not a rate of Opus")
     path = tmp_path / f"recording.{container.lower()}"
-    # Several blocks and a part of one: MP3 decoded in blocks has gone wrong where soundfile seeks.
-    path.write_bytes(encoded(noise(int(3.3 * rate), 2), rate, container, subtype))
+    # Several chunks and a part of one: MP3 decoded in chunks has gone wrong where soundfile seeks.
+    path.write_bytes(encoded(noise((int(3.3 * rate), 2)), rate, container, subtype))
     expected, _ = librosa.load(path, sr=RATE)
     samples = load(path, RATE)
     assert samples.dtype == np.float32
@@ -79,7 +75,7 @@ def test_load_equals_librosa(tmp_path: Path, container: str, subtype: str, rate:
 @pytest.mark.parametrize("channels", [1, 2, 3, 6, 9])
 def test_channels_are_averaged_as_librosa_does(tmp_path: Path, channels: int) -> None:
     path = tmp_path / "recording.wav"
-    path.write_bytes(encoded(noise(40_000, channels)))
+    path.write_bytes(encoded(noise((40_000, channels))))
     np.testing.assert_array_equal(load(path, RATE), librosa.load(path, sr=RATE)[0])
 
 
@@ -91,7 +87,7 @@ def test_real_speech_equals_librosa(speech: list) -> None:
 
 
 def test_one_channel_can_be_chosen() -> None:
-    samples = noise(40_000, 3)
+    samples = noise((40_000, 3))
     data = encoded(samples, subtype="DOUBLE")
     for channel in (1, 2, 3):
         expected = samples[:, channel - 1].astype(np.float32)
@@ -101,17 +97,17 @@ def test_one_channel_can_be_chosen() -> None:
 @pytest.mark.parametrize("channel", [0, -1, 3])
 def test_a_channel_that_is_not_there_is_refused(channel: int) -> None:
     with pytest.raises(AudioError, match=rf"no channel {channel}: it has 2"):
-        open_audio(encoded(noise(100, 2)), channel=channel)
+        open_audio(encoded(noise((100, 2))), channel=channel)
     with pytest.raises(AudioError, match=rf"no channel {channel}: it has 2"):
-        as_mono_float32(noise(100, 2), channel=channel)
+        as_mono_float32(noise((100, 2)), channel=channel)
 
 
 def test_blocks_are_mono_float32_of_a_second() -> None:
-    with open_audio(encoded(noise(40_001, 2), subtype="FLOAT")) as audio:
+    with open_audio(encoded(noise((40_001, 2)), subtype="FLOAT")) as audio:
         assert (audio.sample_rate, audio.channels) == (RATE, 2)
-        blocks = list(audio)
-    assert [block.shape for block in blocks] == [(16_000,), (16_000,), (8_001,)]
-    assert {block.dtype for block in blocks} == {np.dtype(np.float32)}
+        chunks = list(audio)
+    assert [chunk.shape for chunk in chunks] == [(16_000,), (16_000,), (8_001,)]
+    assert {chunk.dtype for chunk in chunks} == {np.dtype(np.float32)}
 
 
 def test_one_sample_is_a_recording() -> None:
@@ -129,7 +125,7 @@ def test_memory_is_bounded_for_long_recordings_and_many_channels(tmp_path: Path)
     try:
         for path, seconds in ((long, 3_124), (wide, 1)):
             with open_audio(path) as audio:
-                assert sum(len(block) for block in audio) // RATE == seconds
+                assert sum(len(chunk) for chunk in audio) // RATE == seconds
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -218,7 +214,7 @@ def test_a_named_pipe(tmp_path: Path) -> None:
 def test_wav_from_a_pipe_is_read_to_its_end(riff_size: int, data_size: int) -> None:
     payload = (32_767 * noise(40_001)).astype("<i2")
     samples = load(piped_wav(riff_size, data_size, payload.tobytes()), RATE)
-    np.testing.assert_array_equal(samples, payload[:, 0].astype(np.float32) / 32_768)
+    np.testing.assert_array_equal(samples, payload.astype(np.float32) / 32_768)
 
 
 def test_a_truncated_wav_is_read_as_far_as_it_goes() -> None:
@@ -386,18 +382,18 @@ def test_integers_are_scaled_as_in_files() -> None:
 
 
 def test_floats_are_taken_as_they_are() -> None:
-    samples = noise(100)[:, 0]
+    samples = noise(100)
     np.testing.assert_array_equal(as_mono_float32(samples), samples.astype(np.float32))
     single = samples.astype(np.float32)
     assert np.shares_memory(as_mono_float32(single), single)
     assert as_mono_float32([0.5, 1.5]).tolist() == [0.5, 1.5]
-    strided = as_mono_float32(noise(100, 2), channel=2)
+    strided = as_mono_float32(noise((100, 2)), channel=2)
     assert strided.flags.c_contiguous
 
 
 @pytest.mark.parametrize("channels", [1, 2, 5])
 def test_array_channels_are_averaged(channels: int) -> None:
-    samples = noise(1_000, channels).astype(np.float32)
+    samples = noise((1_000, channels)).astype(np.float32)
     np.testing.assert_array_equal(as_mono_float32(samples), librosa.to_mono(samples.T))
 
 

@@ -13,16 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "live.md"
-RATE = 16_000
+from tests.helpers import readme
+from tests.helpers.audio import RATE
 
 
 def example(name: str) -> str:
-    """The code block that follows a marker."""
-    text = PAGE.read_text(encoding="utf-8")
-    found = re.search(rf"<!-- {name} -->\n```\w+\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    assert found, f"{PAGE.name} has no example {name}"
-    return found[1]
+    return readme.example("docs/live.md", name)
 
 
 class Lamp:

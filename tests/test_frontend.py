@@ -1,4 +1,4 @@
-"""Whole feature matrices against the same recipes written with librosa and its kin."""
+"""Whole feature matrices against the same front ends written with librosa and its kin."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from ser_edge import audio, features
@@ -15,12 +14,9 @@ from ser_edge.convert.corpus.clips import Clip
 from ser_edge.errors import ModelError
 from ser_edge.frontend import Frontend
 from ser_edge.metadata import FrontendSpec
-from ser_edge.selftest import reference_signal
+from tests.helpers.audio import RATE, Samples, voice
 
-Samples = npt.NDArray[np.float32]
-
-SR = 16_000
-WINDOW = 4 * SR
+WINDOW = 4 * RATE
 
 
 def frontend(**changes: Any) -> Frontend:
@@ -55,7 +51,7 @@ def seed_matrix(y: Samples) -> Samples:
         [
             librosa.feature.zero_crossing_rate(y, frame_length=400, hop_length=160),
             librosa.feature.rms(y=y, frame_length=400, hop_length=160),
-            librosa.feature.mfcc(y=y, sr=SR, n_mfcc=20, hop_length=160),
+            librosa.feature.mfcc(y=y, sr=RATE, n_mfcc=20, hop_length=160),
         ]
     )
 
@@ -72,6 +68,7 @@ def assert_seed_matrix(y: Samples, name: str) -> float:
     return float(error[2:].mean())
 
 
+@pytest.mark.slow
 def test_seed_of_speech(recordings: Mapping[str, Samples]) -> None:
     assert len(recordings) >= 300
     typical = [assert_seed_matrix(y, name) for name, y in recordings.items()]
@@ -81,17 +78,20 @@ def test_seed_of_speech(recordings: Mapping[str, Samples]) -> None:
 @pytest.mark.parametrize(
     ("name", "y"),
     [
-        ("silence", np.zeros(SR, np.float32)),
-        ("constant", np.full(SR, 0.5, np.float32)),
-        ("clicks", (np.arange(SR) % 1000 == 0).astype(np.float32)),
-        ("full-scale square wave", np.where(np.arange(5 * SR) // 37 % 2, -1, 1).astype(np.float32)),
-        ("denormal numbers", np.full(SR, 1e-40, np.float32)),
-        ("0.05 s", reference_signal(SR, 0.05)),
+        ("silence", np.zeros(RATE, np.float32)),
+        ("constant", np.full(RATE, 0.5, np.float32)),
+        ("clicks", (np.arange(RATE) % 1000 == 0).astype(np.float32)),
+        (
+            "full-scale square wave",
+            np.where(np.arange(5 * RATE) // 37 % 2, -1, 1).astype(np.float32),
+        ),
+        ("denormal numbers", np.full(RATE, 1e-40, np.float32)),
+        ("0.05 s", voice(0.05)),
         ("one sample", np.array([0.5], np.float32)),
-        ("one window", reference_signal(SR, 4.0)),
-        ("one sample more than a window", reference_signal(SR, 4.0 + 1 / SR)),
-        ("two windows", reference_signal(SR, 8.0)),
-        ("speech between silences", np.pad(reference_signal(SR, 1.0), SR)),
+        ("one window", voice(4.0)),
+        ("one sample more than a window", voice(4.0 + 1 / RATE)),
+        ("two windows", voice(8.0)),
+        ("speech between silences", np.pad(voice(1.0), RATE)),
     ],
 )
 def test_seed_of_hard_cases(name: str, y: Samples) -> None:
@@ -129,13 +129,13 @@ def test_psf_mfcc(recordings: Mapping[str, Samples]) -> None:
     )
     assert ours.shape == (399, 13)
     for name, y in list(recordings.items())[::8]:
-        expected = psf.mfcc(to_window(y, WINDOW) * 32768.0, SR, winfunc=np.hamming)
+        expected = psf.mfcc(to_window(y, WINDOW) * 32768.0, RATE, winfunc=np.hamming)
         assert np.abs(ours(y) - expected).max() <= 1e-3, name
 
 
 @pytest.mark.parametrize("layout", ["features_frames", "frames_features"])
 def test_normalization_is_of_features_in_either_layout(layout: str) -> None:
-    y = reference_signal(SR, 2.0)
+    y = voice(2.0)
     plain = frontend(layout=layout)(y)
     mean, std = np.arange(22.0), np.arange(1.0, 23.0)
     actual = frontend(layout=layout, normalization={"mean": mean.tolist(), "std": std.tolist()})(y)
@@ -147,7 +147,7 @@ def test_normalization_is_of_features_in_either_layout(layout: str) -> None:
 
 @pytest.mark.parametrize("seconds", [0.5, 4.0, 6.0])
 def test_level_is_that_of_the_speech_without_its_padding(seconds: float) -> None:
-    speech = 0.01 * reference_signal(SR, seconds)
+    speech = 0.01 * voice(seconds)
     ours = frontend(level_dbfs=-26.0, trim=None)
     kept = speech[:WINDOW].astype(np.float64)
     gain = 10 ** (-26 / 20) / np.sqrt(np.mean(kept**2))
@@ -159,18 +159,18 @@ def test_level_is_that_of_the_speech_without_its_padding(seconds: float) -> None
 
 def test_level_makes_loud_and_faint_speech_alike() -> None:
     ours = frontend(level_dbfs=-26.0)
-    y = reference_signal(SR, 2.0)
+    y = voice(2.0)
     # By a power of two, which loses no digit; a level that changes nothing would miss by 300.
     assert np.abs(ours(y) - ours(y / 64)).max() <= 1e-3
 
 
 def test_level_leaves_digital_silence_silent() -> None:
-    matrix = frontend(level_dbfs=-26.0)(np.zeros(SR, np.float32))
-    assert np.array_equal(matrix, frontend()(np.zeros(SR, np.float32)))
+    matrix = frontend(level_dbfs=-26.0)(np.zeros(RATE, np.float32))
+    assert np.array_equal(matrix, frontend()(np.zeros(RATE, np.float32)))
 
 
 def test_speech_is_what_trimming_leaves() -> None:
-    y = np.pad(reference_signal(SR, 1.0), SR)
+    y = np.pad(voice(1.0), RATE)
     start, end = features.trim(y, top_db=25, frame_length=256, hop_length=64)
     speech = frontend().trim(y)
     assert np.array_equal(speech, y[start:end])
@@ -179,7 +179,7 @@ def test_speech_is_what_trimming_leaves() -> None:
 
 
 def test_samples_stay_as_they_were() -> None:
-    y = reference_signal(SR, 5.0)
+    y = voice(5.0)
     before = y.copy()
     frontend(level_dbfs=-26.0)(y)
     assert np.array_equal(y, before)
@@ -187,17 +187,17 @@ def test_samples_stay_as_they_were() -> None:
 
 def test_same_samples_same_matrix() -> None:
     ours = frontend()
-    y = reference_signal(SR, 2.0)
+    y = voice(2.0)
     first = ours(y)
-    ours(reference_signal(SR, 4.0))
+    ours(voice(4.0))
     assert np.array_equal(ours(y), first)
 
 
 @pytest.mark.parametrize("preset", frontends.NAMES)
 def test_shape_is_known_before_the_first_call(preset: str) -> None:
     ours = Frontend(FrontendSpec.parse(frontends.preset(preset)))
-    assert ours(reference_signal(SR, 1.0)).shape == ours.shape
-    assert ours.sample_rate == SR
+    assert ours(voice(1.0)).shape == ours.shape
+    assert ours.sample_rate == RATE
     assert ours.window_samples == WINDOW
 
 

@@ -303,13 +303,8 @@ def test_a_newer_format_asks_for_a_newer_ser_edge() -> None:
         parse({"format": 2, "shape": "unheard of"})
 
 
-def test_what_informs_people_may_be_anything_but_too_deep() -> None:
+def test_what_informs_people_may_be_anything() -> None:
     assert parse({**METADATA, "notes": [[[{"a": None}]]]}).details["notes"] == [[[{"a": None}]]]
-    deep: Any = 1
-    for _ in range(100):
-        deep = [deep]
-    with pytest.raises(ModelError, match="nested more than 20 deep"):
-        parse({**METADATA, "notes": deep})
 
 
 def test_an_unknown_key_cannot_steer_the_terminal() -> None:

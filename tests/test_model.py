@@ -1,16 +1,10 @@
 from __future__ import annotations
 
 import copy
-import io
-import json
 import pickle
-import struct
 import subprocess
 import sys
 import threading
-import tracemalloc
-import types
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ser_edge.classifier import bundled_path
-from ser_edge.errors import DependencyError, ModelError
+from ser_edge.errors import ModelError
 from ser_edge.model import Model
-from ser_edge.model_file import METADATA_FILE
-from ser_edge.selftest import TOLERANCE, reference_error, reference_signal
-from tests.helpers.models import METADATA, bundled, edited, write
+from ser_edge.model_file import bundled_path
+from ser_edge.selftest import TOLERANCE, reference_error
+from tests.helpers.audio import voice
+from tests.helpers.models import METADATA, bundled, edited, refusal, write
 
 Matrix = npt.NDArray[np.float32]
 
@@ -35,7 +29,7 @@ def model() -> Model:
 
 def matrices(model: Model, count: int) -> list[Matrix]:
     """Feature matrices of different tones."""
-    signal = reference_signal(model.frontend.sample_rate, 4.0)
+    signal = voice(4.0, model.frontend.sample_rate)
     return [model.frontend(signal[4000 * n :]) for n in range(count)]
 
 
@@ -75,20 +69,6 @@ def test_temperature_divides_logarithms(model: Model, tmp_path: Path) -> None:
     two = Model(write(tmp_path / "two.tflite", flatbuffer, soft)).predict(matrix)
     expected = np.sqrt(np.maximum(one, 1e-9))
     assert two == pytest.approx(expected / expected.sum(), abs=1e-9)
-
-
-def test_metadata_lies_at_the_end_of_a_large_model(model: Model, tmp_path: Path) -> None:
-    flatbuffer, metadata = bundled()
-    padded = flatbuffer + bytes(5_000_000)
-    copied = Model(write(tmp_path / "large.tflite", padded, metadata))
-    (matrix,) = matrices(model, 1)
-    assert np.array_equal(copied.predict(matrix), model.predict(matrix))
-
-
-@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_metadata_may_be_deflated_or_stored(method: int, tmp_path: Path) -> None:
-    path = write(tmp_path / "model.tflite", *bundled(), method=method)
-    assert Model(path).metadata.labels
 
 
 # State.
@@ -181,80 +161,7 @@ def test_at_least_one_thread(num_threads: int) -> None:
         Model(bundled_path(), num_threads=num_threads)
 
 
-# Files that are no models.
-
-
-def refusal(path: Path) -> str:
-    """The text of the error, which must name the file in one line."""
-    with pytest.raises(ModelError) as caught:
-        Model(path)
-    text = str(caught.value)
-    assert str(path) in text
-    assert text.isprintable()
-    return text
-
-
-def test_missing(tmp_path: Path) -> None:
-    assert "No such file" in refusal(tmp_path / "none.tflite")
-
-
-def test_folder(tmp_path: Path) -> None:
-    assert "Is a directory" in refusal(tmp_path)
-
-
-@pytest.mark.parametrize("content", [b"", b"TFL3", b"RIFF....WAVE", bytes(10_000)])
-def test_not_tflite(content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "model.tflite"
-    path.write_bytes(content)
-    assert refusal(path).endswith("is not a TFLite model")
-
-
-def test_without_metadata(tmp_path: Path) -> None:
-    flatbuffer, _ = bundled()
-    path = tmp_path / "model.tflite"
-    path.write_bytes(flatbuffer)
-    assert "carries no ser-edge metadata: make it" in refusal(path)
-    # As other tools pack theirs.
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("labels.txt", "yes\nno\n")
-    assert "carries no ser-edge metadata: make it" in refusal(path)
-
-
-def test_cut_off(tmp_path: Path) -> None:
-    content = Path(bundled_path()).read_bytes()
-    path = tmp_path / "model.tflite"
-    path.write_bytes(content[:-10])
-    assert "carries no ser-edge metadata" in refusal(path)
-
-
-def test_changed_flatbuffer(tmp_path: Path) -> None:
-    content = bytearray(Path(bundled_path()).read_bytes())
-    content[len(content) // 3] ^= 1
-    path = tmp_path / "model.tflite"
-    path.write_bytes(content)
-    assert "is damaged: its contents do not match its checksum" in refusal(path)
-
-
-def test_checksum_of_more_than_there_is(tmp_path: Path) -> None:
-    flatbuffer, metadata = bundled()
-    metadata = edited(metadata, "flatbuffer.bytes", 140_000_000)
-    text = json.dumps(metadata).encode()
-    assert "is damaged" in refusal(write(tmp_path / "model.tflite", flatbuffer, text))
-    text = text.replace(b"140000000", b"999000000")
-    assert "too large" in refusal(write(tmp_path / "model.tflite", flatbuffer, text))
-
-
-def test_metadata_that_is_wrong_names_file_and_entry(tmp_path: Path) -> None:
-    flatbuffer, metadata = bundled()
-    path = tmp_path / "model.tflite"
-    write(path, flatbuffer, edited(metadata, "frontend.layout", "sideways"))
-    assert "frontend.layout is 'sideways'" in refusal(path)
-    write(path, flatbuffer, {**metadata, "format": 2})
-    assert "upgrade ser-edge" in refusal(path)
-    write(path, flatbuffer, b'{"format": NaN}')
-    assert "NaN is not a number" in refusal(path)
-    write(path, flatbuffer, b"[" * 100_000)
-    assert "not valid JSON" in refusal(path)
+# Files of other models, and interpreters that fail.
 
 
 def test_front_end_of_another_model(tmp_path: Path) -> None:
@@ -271,150 +178,13 @@ def test_labels_of_another_model(tmp_path: Path) -> None:
     assert f"the model gives 1 x {len(labels)} values for {len(labels) - 1} labels" in text
 
 
-def assert_refused_in_little_memory(path: Path) -> str:
-    tracemalloc.start()
-    try:
-        text = refusal(path)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 20_000_000
-    return text
-
-
-def test_a_gigabyte_of_spaces_is_not_unpacked(tmp_path: Path) -> None:
-    path = tmp_path / "model.tflite"
-    path.write_bytes(bundled()[0])
-    megabyte = b" " * 1_000_000
-    with (
-        zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-        archive.open(METADATA_FILE, "w", force_zip64=True) as member,
-    ):
-        for _ in range(1_000):
-            member.write(megabyte)
-    assert_refused_in_little_memory(path)
-    # The same, little enough to lie in the part that is read.
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(METADATA_FILE, megabyte * 100)
-    path.write_bytes(bundled()[0] + path.read_bytes())
-    assert "metadata is larger than 1000000 bytes" in assert_refused_in_little_memory(path)
-
-
-@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_methods_that_unpack_everything_are_refused(method: int, tmp_path: Path) -> None:
-    path = tmp_path / "model.tflite"
-    write(path, bundled()[0], b" " * 100_000_000, method=method)
-    text = assert_refused_in_little_memory(path)
-    assert f"is damaged: compression method {method}" in text
-
-
-def test_a_directory_of_millions_of_names_is_not_read(tmp_path: Path) -> None:
-    path = tmp_path / "model.tflite"
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as small:
-        small.writestr("a", "")
-    content = archive.getvalue()
-    entry = content[content.index(b"PK\1\2") : content.index(b"PK\5\6")]
-    count = 300_000
-    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, count * len(entry), 0, 0)
-    path.write_bytes(bundled()[0] + entry * count + end)
-    assert_refused_in_little_memory(path)
-
-
-# Runtimes.
-
-
-class BuiltForNumpy1:
-    def __init__(self, **_: Any) -> None:
-        raise SystemError("<built-in method> returned a result with an exception set")
-
-
-class LacksOperator:
-    def __init__(self, **_: Any) -> None:
-        raise ValueError(
-            "Didn't find op for builtin opcode 'FULLY_CONNECTED' version '12'. An older version "
-            "of this builtin might be supported.\nRegistration failed.\n"
-        )
-
-
-class LacksTensorFlow:
-    def __init__(self, **_: Any) -> None:
-        raise RuntimeError(
-            "Select TensorFlow op(s), included in the given model, is(are) not supported"
-        )
-
-
-class ImportFails(types.ModuleType):
-    def __getattr__(self, name: str) -> Any:
-        raise ImportError("numpy.core.multiarray failed to import")
-
-
-def install(monkeypatch: pytest.MonkeyPatch, **runtimes: Any) -> None:
-    """Let only these runtimes be importable: a class, or a module, each."""
-    for package in ("ai_edge_litert", "tflite_runtime"):
-        runtime = runtimes.get(package)
-        module: Any = runtime
-        if isinstance(runtime, type):
-            module = types.ModuleType(f"{package}.interpreter")
-            module.Interpreter = runtime
-        parent = None if module is None else types.ModuleType(package)
-        monkeypatch.setitem(sys.modules, package, parent)
-        monkeypatch.setitem(sys.modules, f"{package}.interpreter", module)
-
-
-def test_no_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch)
-    with pytest.raises(DependencyError, match="no TFLite runtime is installed: pip install"):
-        Model(bundled_path())
-
-
-def test_a_runtime_built_for_numpy_1_that_imports(monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, tflite_runtime=BuiltForNumpy1)
-    with pytest.raises(DependencyError, match=r"cannot work with numpy .*pip install \"numpy<2\""):
-        Model(bundled_path())
-
-
-def test_a_runtime_built_for_numpy_1_that_does_not_import(monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, tflite_runtime=ImportFails("tflite_runtime.interpreter"))
-    monkeypatch.setattr(np, "__version__", "2.1.0")
-    with pytest.raises(DependencyError, match=r"cannot work with numpy 2\.1\.0"):
-        Model(bundled_path())
-
-
-def test_a_runtime_that_does_not_load_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    class LacksLibrary(types.ModuleType):
-        def __getattr__(self, name: str) -> Any:
-            raise ImportError("libstdc++.so.6: cannot open shared object file")
-
-    install(monkeypatch, tflite_runtime=LacksLibrary("tflite_runtime.interpreter"))
-    with pytest.raises(DependencyError, match=r"tflite-runtime is installed but .*libstdc\+\+"):
-        Model(bundled_path())
-
-
-def test_the_successor_is_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, ai_edge_litert=LacksOperator, tflite_runtime=BuiltForNumpy1)
-    with pytest.raises(ModelError, match="the installed ai-edge-litert lacks"):
-        Model(bundled_path())
-
-
-def test_a_model_too_new_for_the_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, tflite_runtime=LacksOperator)
-    text = refusal(Path(bundled_path()))
-    assert "tflite-runtime lacks its operator FULLY_CONNECTED version 12" in text
-
-
-def test_a_model_that_needs_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, tflite_runtime=LacksTensorFlow)
-    assert "operators of TensorFlow itself" in refusal(Path(bundled_path()))
-
-
 class Failing(WithoutReset):
     def invoke(self) -> None:
         raise RuntimeError("node 3 (CONV_2D) failed\nto invoke")
 
 
 class Constant(WithoutReset):
-    """Gives the same output whatever it hears."""
+    """Gives the same output whatever its input."""
 
     def __init__(self, interpreter: Any, value: float) -> None:
         super().__init__(interpreter)
@@ -432,7 +202,7 @@ def test_a_failing_interpreter_is_a_model_error(model: Model) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
-def test_what_is_no_probability_makes_no_emotion(value: float, model: Model) -> None:
+def test_what_is_no_probability_makes_no_result(value: float, model: Model) -> None:
     broken = Model(model.path)
     broken._interpreter = Constant(broken._interpreter, value)
     with pytest.raises(ModelError, match="not a set of probabilities"):
@@ -450,7 +220,7 @@ def tf() -> Any:
 SHAPE = (7, 101)  # of the front end in METADATA
 
 
-def noise(count: int) -> list[Matrix]:
+def random_matrices(count: int) -> list[Matrix]:
     rng = np.random.default_rng(1)
     return [rng.standard_normal(SHAPE, dtype=np.float32) for _ in range(count)]
 
@@ -468,7 +238,9 @@ def to_tflite(tf: Any, keras_model: Any, folder: Path, integers: Any = None) -> 
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
     if integers is not None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: [[matrix[np.newaxis]] for matrix in noise(20)]
+        converter.representative_dataset = lambda: [
+            [matrix[np.newaxis]] for matrix in random_matrices(20)
+        ]
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = integers
     return bytes(converter.convert())
@@ -483,7 +255,7 @@ def test_a_model_of_integers_answers_as_its_float_original(
     model = Model(write(tmp_path / "model.tflite", flatbuffer, METADATA))
     assert np.dtype(model._input["dtype"]) == np.dtype(model._output["dtype"]) == dtype
     spread = []
-    for matrix in noise(5):
+    for matrix in random_matrices(5):
         expected = keras_model(matrix[np.newaxis]).numpy()[0]
         # Steps of 1/256 at the output, and of 1/256 of the largest value in every layer.
         assert model.predict(matrix) == pytest.approx(expected, abs=0.02)
@@ -503,7 +275,7 @@ def test_an_input_may_have_a_channel_axis(tf: Any, tmp_path: Path) -> None:
     keras_model = dense(tf, shape=(*SHAPE, 1))
     flatbuffer = to_tflite(tf, keras_model, tmp_path / "saved")
     model = Model(write(tmp_path / "model.tflite", flatbuffer, METADATA))
-    (matrix,) = noise(1)
+    (matrix,) = random_matrices(1)
     expected = keras_model(matrix[np.newaxis, ..., np.newaxis]).numpy()[0]
     assert model.predict(matrix) == pytest.approx(expected, abs=1e-5)
 

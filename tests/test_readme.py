@@ -15,23 +15,19 @@ from pathlib import Path
 import click
 import pytest
 
-from ser_edge import Classifier
 from ser_edge.cli import cli
 from ser_edge.convert.cli import main as convert_cli
 from ser_edge.frontend import Frontend
 from ser_edge.metadata import FrontendSpec, Metadata
+from ser_edge.model_file import bundled_path, read_metadata
+from tests.helpers.readme import ROOT, example, text
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 GENERATED = {ROOT / "docs" / name for name in ("cli.md", "terminal.svg", "timeline.png")}
 CORPORA = {"CREMA-D": "crema_d", "RAVDESS": "ravdess", "EMO-DB": "emo_db", "nEMO": "nemo"}
 PROGRAMS: dict[str, click.Command] = {"ser-edge": cli, "ser-edge-convert": convert_cli}
 
 all_pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-
-
-def text(name: str) -> str:
-    return (ROOT / name).read_text(encoding="utf-8")
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
@@ -116,9 +112,7 @@ def test_options_exist(page: Path) -> None:
 
 
 def test_the_front_end_of_another_model_is_one() -> None:
-    found = re.search(r"<!-- frontend -->\n```json\n(.*?)```", text("docs/convert.md"), re.DOTALL)
-    assert found
-    spec = FrontendSpec.parse(json.loads(found[1]))
+    spec = FrontendSpec.parse(json.loads(example("docs/convert.md", "frontend")))
     assert Frontend(spec).shape == (130, 40)
 
 
@@ -185,7 +179,7 @@ def test_every_page_is_in_the_index() -> None:
 
 @pytest.fixture(scope="module")
 def models() -> dict[str, Metadata]:
-    return {name: Classifier.bundled(name).model.metadata for name in ("default", "open")}
+    return {name: read_metadata(bundled_path(name)) for name in ("default", "open")}
 
 
 def figure(cell: str) -> float:

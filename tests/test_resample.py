@@ -12,6 +12,7 @@ import pytest
 from ser_edge import resample as module
 from ser_edge.errors import AudioError, DependencyError
 from ser_edge.resample import Resampler, resample
+from tests.helpers.audio import noise
 
 librosa = pytest.importorskip("librosa")
 
@@ -36,10 +37,6 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     else:
         pytest.importorskip("soxr")
     return request.param
-
-
-def noise(n: int, seed: int = 0) -> np.ndarray:
-    return (0.1 * np.random.default_rng(seed).standard_normal(n)).astype(np.float32)
 
 
 def in_chunks(samples: np.ndarray, source: int, target: int, lengths: list[int]) -> np.ndarray:

@@ -9,19 +9,18 @@ import pytest
 import soundfile
 
 from ser_edge import AudioError, Classifier
-from ser_edge.selftest import reference_signal
+from ser_edge.stream import Windower
+from tests.helpers.audio import RATE, noise, voice
 
-RATE = 16_000
 SOURCE_RATE = 22_050  # resampled, so that the chunks of the resampler are tested too
 
 
 def mixed(rate: int, seconds: float = 11.3) -> np.ndarray:
     """A voice-like tone, then silence, then noise, then the tone again: int16."""
     n = round(seconds * rate)
-    samples = reference_signal(rate, seconds)[:n]
+    samples = voice(seconds, rate)[:n]
     samples[n // 3 : n // 2] = 0
-    noise = np.random.default_rng(1).standard_normal(n // 4)
-    samples[n // 2 : n // 2 + noise.size] = 0.05 * noise
+    samples[n // 2 : n // 2 + n // 4] = noise(n // 4, seed=1, level=0.05)
     return np.rint(samples * 32767).astype(np.int16)
 
 
@@ -80,7 +79,7 @@ def test_float32_is_as_good_as_int16(recording, expected, classifier):
 
 @pytest.mark.parametrize("sample_format", ["uint8", "int16", "int32", "float32"])
 def test_bytes_in_every_format(classifier, sample_format):
-    samples = reference_signal(RATE, 4.0)
+    samples = voice(4.0)
     scale = {"uint8": 127, "int16": 32767, "int32": 2**31 - 256, "float32": 1}[sample_format]
     coded = (samples * scale + (128 if sample_format == "uint8" else 0)).astype(sample_format)
     stream = classifier.stream(RATE, sample_format=sample_format)
@@ -88,7 +87,7 @@ def test_bytes_in_every_format(classifier, sample_format):
 
 
 def test_interleaved_channels(classifier):
-    samples = np.rint(reference_signal(RATE, 4.0) * 32767).astype(np.int16)
+    samples = np.rint(voice(4.0) * 32767).astype(np.int16)
     stereo = np.stack([np.zeros_like(samples), samples], axis=1)
     second = classifier.stream(RATE, channels=2, channel=2)
     data = stereo.tobytes()
@@ -122,7 +121,7 @@ def test_nothing_pushed_gives_nothing(classifier):
 
 
 def test_smoothing_mixes_windows_and_starts_anew_after_a_pause(classifier):
-    tone = np.rint(reference_signal(RATE, 8.0) * 32767).astype(np.int16)
+    tone = np.rint(voice(8.0) * 32767).astype(np.int16)
     tone[RATE * 4 :] = np.roll(tone[: RATE * 4], 3)  # not quite the same
     audio = np.concatenate([tone, np.zeros(RATE * 5, np.int16), tone])
     plain = pushed(classifier.stream(RATE, hop=1.0), [audio])
@@ -191,3 +190,84 @@ def test_memory_is_that_of_a_window_and_a_chunk(classifier):
     window_bytes = 4 * classifier.model.frontend.window_samples
     assert left - held < 20_000
     assert peak - held < 8 * window_bytes
+
+
+# The windows that a stream cuts.
+
+
+def cut(
+    size: int, *, length: int, hop_length: int, chunks: int = 1
+) -> list[tuple[int, list[float]]]:
+    """Starts and contents of the windows of the samples 0, 1, 2, ... pushed in equal chunks."""
+    windower = Windower(length, hop_length)
+    samples = np.arange(size, dtype=np.float32)
+    windows = [
+        window for chunk in np.array_split(samples, chunks) for window in windower.push(chunk)
+    ]
+    windows.extend(windower.flush())
+    return [(window.start, window.samples.tolist()) for window in windows]
+
+
+@pytest.mark.parametrize(
+    ("size", "hop_length", "expected"),
+    [
+        (0, 2, []),
+        (1, 2, [(0, 1)]),
+        (3, 2, [(0, 3)]),
+        (4, 2, [(0, 4)]),  # one window to the sample: no tail
+        (5, 2, [(0, 4), (2, 3)]),
+        (6, 2, [(0, 4), (2, 4)]),
+        (7, 2, [(0, 4), (2, 4), (4, 3)]),
+        (8, 4, [(0, 4), (4, 4)]),
+        (9, 4, [(0, 4), (4, 4), (8, 1)]),
+        (9, 6, [(0, 4), (6, 3)]),  # two samples in no window
+        (6, 6, [(0, 4)]),
+        (5, 6, [(0, 4)]),
+        (7, 6, [(0, 4), (6, 1)]),
+        (6, 1, [(0, 4), (1, 4), (2, 4)]),
+    ],
+)
+def test_starts_and_sizes(size: int, hop_length: int, expected: list[tuple[int, int]]) -> None:
+    windows = cut(size, length=4, hop_length=hop_length)
+    assert windows == [
+        (start, [float(n) for n in range(start, start + length)]) for start, length in expected
+    ]
+
+
+@pytest.mark.parametrize("hop_length", [1, 3, 10, 17, 100])
+@pytest.mark.parametrize("size", [0, 1, 9, 10, 11, 117, 250])
+def test_the_chunks_do_not_matter(size: int, hop_length: int) -> None:
+    whole = cut(size, length=10, hop_length=hop_length)
+    for chunks in (2, 7, 100, 300):  # also empty ones
+        assert cut(size, length=10, hop_length=hop_length, chunks=chunks) == whole
+
+
+@pytest.mark.parametrize("hop_length", [1, 3, 10])
+def test_every_sample_is_in_a_window(hop_length: int) -> None:
+    for size in range(1, 40):
+        windows = cut(size, length=10, hop_length=hop_length)
+        covered = {sample for _, samples in windows for sample in samples}
+        assert covered == set(range(size))
+        assert all(samples for _, samples in windows)
+
+
+def test_windows_are_the_caller_s_own() -> None:
+    windower = Windower(4, 2)
+    first, second = windower.push(np.arange(6, dtype=np.float32))
+    first.samples[:] = 99
+    assert second.samples.tolist() == [2, 3, 4, 5]
+    (third,) = windower.push(np.arange(6, 8, dtype=np.float32))
+    assert third.samples.tolist() == [4, 5, 6, 7]
+
+
+def test_windows_come_as_soon_as_they_are_whole() -> None:
+    windower = Windower(4, 4)
+    assert list(windower.push(np.zeros(3, np.float32))) == []
+    assert len(list(windower.push(np.zeros(1, np.float32)))) == 1
+
+
+def test_flushing_twice_gives_nothing_twice() -> None:
+    windower = Windower(4, 2)
+    list(windower.push(np.zeros(3, np.float32)))
+    assert len(list(windower.flush())) == 1
+    assert list(windower.flush()) == []

@@ -11,8 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ser_edge.classifier import bundled_path
-from ser_edge.model_file import METADATA_FILE
+import pytest
+
+from ser_edge.errors import ModelError
+from ser_edge.model import Model
+from ser_edge.model_file import METADATA_FILE, bundled_path
 
 METADATA: dict[str, Any] = {
     "format": 1,
@@ -90,3 +93,13 @@ def pack(flatbuffer: bytes, metadata: bytes, *, method: int = zipfile.ZIP_DEFLAT
     with zipfile.ZipFile(content, "a", method) as archive:
         archive.writestr(METADATA_FILE, metadata)
     return content.getvalue()
+
+
+def refusal(path: Path) -> str:
+    """The text of the error that loading the file raises; it must name the file in one line."""
+    with pytest.raises(ModelError) as caught:
+        Model(path)
+    text = str(caught.value)
+    assert str(path) in text
+    assert text.isprintable()
+    return text
