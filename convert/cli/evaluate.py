@@ -9,15 +9,16 @@ from pathlib import Path
 
 import click
 
-from ser_edge.cli import model_path
+from ser_edge.cli.plot import open_figure, save_figure
 from ser_edge.errors import SerEdgeError
 from ser_edge.gate import SYLLABLES
+from ser_edge.metadata import Metadata
 from ser_edge.model import Model
 
 from ..corpus.clips import SPLITS, Clip, label_indices, read_index
 from ..corpus.conditions import CONDITIONS
-from ..evaluate.report import ALL, GROUPS, Scorecard, scorecards
-from .progress import progress
+from ..evaluate.report import ALL, GROUPS, GroupReport, group_reports
+from .options import model_argument, progress, seed_option
 
 JSON_SCHEMA = 1
 
@@ -28,7 +29,7 @@ _EVERY_CLIP = (
 
 
 @click.command()
-@click.argument("model", metavar="NAME-OR-FILE")
+@model_argument
 @click.argument("index", required=False, type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--split",
@@ -53,13 +54,7 @@ _EVERY_CLIP = (
     show_default=True,
     help="What the figures are told apart by.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=1,
-    show_default=True,
-    help="Of the conditions and the intervals.",
-)
+@seed_option("Of the conditions and the intervals.")
 @click.option("--json", "as_json", is_flag=True, help="Everything, as one JSON object.")
 @click.option(
     "--plot",
@@ -95,76 +90,87 @@ def evaluate(
     clips = [clip for clip in read_index(index) if split in (ALL, clip.split)]
     if not clips:
         raise SerEdgeError(f"the index has no clips of the split {split}")
-    picture = None
+    figure = None
     if plot is not None:
-        from ..evaluate.plot import Picture
-
+        # What can be wrong with the file shows before the long work.
         try:
-            picture = Picture(plot)
+            figure = open_figure(str(plot))
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--plot") from error
-    loaded = Model(model_path(model, "NAME-OR-FILE"))
-    cards = _measure(loaded, clips, wanted, by, seed)
-    labels = loaded.metadata.labels
-    if picture is not None:
-        picture.write(
-            f"{loaded.metadata.name}, {wanted[0]}, {split} speakers", labels, cards[wanted[0]]
-        )
+    loaded = Model(model)
+    metadata = loaded.metadata
+    reports = _measure(loaded, clips, wanted, by, seed)
+    if figure is not None:
+        from ..evaluate.plot import draw
+
+        title = f"{metadata.name}, {wanted[0]}, {split} speakers"
+        draw(figure, title, metadata.labels, reports[wanted[0]])
+        save_figure(figure, str(plot))
     if as_json:
-        report = {
-            "schema": JSON_SCHEMA,
-            "model": loaded.metadata.name,
-            "flatbuffer_sha256": loaded.metadata.flatbuffer.sha256,
-            "labels": list(labels),
-            "split": split,
-            "by": by,
-            "seed": seed,
-            "gate": SYLLABLES,
-            "threshold": loaded.metadata.decision.threshold,
-            "note": f"{_EVERY_CLIP}; speech and answered: by default (gate, threshold)",
-            "conditions": {
-                condition: {name: card.to_dict() for name, card in by_name.items()}
-                for condition, by_name in cards.items()
-            },
-        }
-        click.echo(json.dumps(report, indent=1))
+        click.echo(_as_json(metadata, split, by, seed, reports))
         return
-    threshold = loaded.metadata.decision.threshold
-    click.echo(f"{loaded.metadata.name}: {len(clips)} clips, split {split}, seed {seed}")
+    click.echo(f"{metadata.name}: {len(clips)} clips, split {split}, seed {seed}")
     click.echo(_EVERY_CLIP)
     click.echo("(low to high): 95 % interval by bootstrap over speakers")
+    threshold = metadata.decision.threshold
     click.echo(f"speech, answered: by default (gate {SYLLABLES}, threshold {threshold:g})")
     click.echo()
-    if len(cards) == 1:
-        click.echo(_by_group(by, cards[wanted[0]]))
-        if by == "corpus":
-            for name, card in cards[wanted[0]].items():
-                click.echo()
-                click.echo(_confusion(name, labels, card))
-    else:
-        click.echo(_by_condition(cards))
+    if len(reports) > 1:
+        click.echo(_by_condition(reports))
+        return
+    click.echo(_by_group(by, reports[wanted[0]]))
+    if by == "corpus":
+        for name, report in reports[wanted[0]].items():
+            click.echo()
+            click.echo(_confusion(name, metadata.labels, report))
 
 
 def _measure(
     model: Model, clips: Sequence[Clip], conditions: Sequence[str], by: str, seed: int
-) -> dict[str, dict[str, Scorecard]]:
-    """Scorecards by condition and group."""
+) -> dict[str, dict[str, GroupReport]]:
+    """Reports by condition and group."""
     from ..evaluate import predictions
 
     collected = predictions.collect(model, clips, conditions, seed=seed, progress=progress("clips"))
     labels = label_indices(clips, model.metadata.labels)
     return {
-        condition: scorecards(labels, given, clips, by=by, seed=seed)
-        for condition, given in collected.items()
+        condition: group_reports(labels, found, clips, by=by, seed=seed)
+        for condition, found in collected.items()
     }
 
 
-def _by_group(by: str, cards: Mapping[str, Scorecard]) -> str:
+def _as_json(
+    metadata: Metadata,
+    split: str,
+    by: str,
+    seed: int,
+    reports: Mapping[str, Mapping[str, GroupReport]],
+) -> str:
+    report = {
+        "schema": JSON_SCHEMA,
+        "model": metadata.name,
+        "flatbuffer_sha256": metadata.flatbuffer.sha256,
+        "labels": list(metadata.labels),
+        "split": split,
+        "by": by,
+        "seed": seed,
+        "gate": SYLLABLES,
+        "threshold": metadata.decision.threshold,
+        "note": f"{_EVERY_CLIP}; speech and answered: by default (gate, threshold)",
+        "conditions": {
+            condition: {name: report.to_dict() for name, report in by_name.items()}
+            for condition, by_name in reports.items()
+        },
+    }
+    return json.dumps(report, indent=1)
+
+
+def _by_group(by: str, reports: Mapping[str, GroupReport]) -> str:
     header = (by, "speakers", "clips", "UAR %", "accuracy %", "calibration error",
-              "speech %", "answered %", "of these right %")  # fmt: skip
+              "speech %", "answered %", "of these correct %")  # fmt: skip
     rows = [header]
-    for name, card in cards.items():
-        accuracy, intervals = card.accuracy, card.intervals
+    for name, report in reports.items():
+        accuracy, intervals = report.accuracy, report.intervals
         rows.append(
             (
                 name,
@@ -172,26 +178,26 @@ def _by_group(by: str, cards: Mapping[str, Scorecard]) -> str:
                 str(accuracy.clips),
                 _with_interval(accuracy.uar, intervals.uar if intervals else None),
                 _with_interval(accuracy.accuracy, intervals.accuracy if intervals else None),
-                f"{card.calibration_error:.3f}",
-                _percent(card.speech),
-                _percent(card.answered),
-                _percent(card.accuracy_answered),
+                f"{report.calibration_error:.3f}",
+                _percent(report.speech),
+                _percent(report.answered),
+                _percent(report.accuracy_answered),
             )
         )
     text = _table(rows)
-    unscored = sum(card.unscored for name, card in cards.items() if name != ALL)
+    unscored = sum(report.unscored for name, report in reports.items() if name != ALL)
     if unscored:
         text += f"\n{unscored} clips without scores (silence, too short) count as wrong"
     return text
 
 
-def _by_condition(cards: Mapping[str, Mapping[str, Scorecard]]) -> str:
+def _by_condition(reports: Mapping[str, Mapping[str, GroupReport]]) -> str:
     """One row a condition: the UAR of each corpus, the rest of all clips."""
-    corpora = [name for name in next(iter(cards.values())) if name != ALL]
+    corpora = [name for name in next(iter(reports.values())) if name != ALL]
     header = ("condition", *(f"{name} UAR %" for name in corpora), "accuracy %",
-              "calibration error", "speech %", "answered %", "of these right %")  # fmt: skip
+              "calibration error", "speech %", "answered %", "of these correct %")  # fmt: skip
     rows = [header]
-    for condition, by_corpus in cards.items():
+    for condition, by_corpus in reports.items():
         overall = by_corpus.get(ALL) or by_corpus[corpora[0]]
         rows.append(
             (
@@ -207,9 +213,9 @@ def _by_condition(cards: Mapping[str, Mapping[str, Scorecard]]) -> str:
     return _table(rows)
 
 
-def _confusion(name: str, labels: Sequence[str], card: Scorecard) -> str:
+def _confusion(name: str, labels: Sequence[str], report: GroupReport) -> str:
     rows = [(f"{name}: true label", *labels)]
-    rows += [(label, *map(str, counts)) for label, counts in zip(labels, card.accuracy.confusion)]
+    rows += [(label, *map(str, counts)) for label, counts in zip(labels, report.accuracy.confusion)]
     return _table(rows)
 
 

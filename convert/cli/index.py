@@ -10,7 +10,7 @@ import click
 
 from ..corpus.indexing import SILENCE_DBFS, Faults, build, write
 from ..corpus.naming import SCHEMES
-from .progress import progress
+from .options import progress, seed_option
 
 _EXAMPLES = 3
 
@@ -32,13 +32,7 @@ _EXAMPLES = 3
     show_default=True,
     help="Share of the speakers that become the split dev.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=1,
-    show_default=True,
-    help="Of the choice of these speakers.",
-)
+@seed_option("Of the choice of these speakers.")
 @click.option(
     "--other-labels",
     is_flag=True,

@@ -13,7 +13,7 @@ import click
 from .. import frontends
 from ..backend import compute_in_one_order
 from ..train import architectures
-from .progress import progress
+from .options import index_option, progress, seed_option
 
 
 @click.command()
@@ -23,11 +23,7 @@ from .progress import progress
     required=True,
     help="The model file to write.",
 )
-@click.option(
-    "--index",
-    type=click.Path(path_type=Path),
-    help="Labelled clips: an index.csv or its folder. [default: SER_CORPORA, ../shared/corpora]",
-)
+@index_option
 @click.option(
     "--architecture",
     type=click.Choice(architectures.NAMES),
@@ -72,7 +68,7 @@ from .progress import progress
     show_default=True,
     help="Learn from Whisper's encoder too, not from the labels alone.",
 )
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@seed_option()
 @click.option("--name", default="default", show_default=True, help="The model's name.")
 @click.option(
     "--cache",

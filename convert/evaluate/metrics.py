@@ -16,22 +16,18 @@ from ser_edge.model import temperature_scaled
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.float64]
 
-TEMPERATURES = (0.25, 4.0)
-"""Range in which :func:`fit_temperature` searches."""
+TEMPERATURES = (0.25, 4.0)  # range in which fit_temperature searches
 
 
 @dataclass(frozen=True)
 class Accuracy:
     """Accuracy on the clips of one corpus."""
 
-    uar: float
-    """Unweighted average recall: the mean of the recalls of the labels that occur; 0 to 1."""
-    accuracy: float
-    """Share of clips answered rightly, 0 to 1."""
+    uar: float  # unweighted average recall over the labels that occur, 0 to 1
+    accuracy: float  # fraction of clips predicted correctly, 0 to 1
     clips: int
     speakers: int
-    confusion: tuple[tuple[int, ...], ...]
-    """Clips by true label (row) and answer (column)."""
+    confusion: tuple[tuple[int, ...], ...]  # clips by true label (row) and prediction (column)
 
     def to_dict(self) -> dict[str, object]:
         """The figures as JSON takes them, rounded to four digits."""
@@ -44,8 +40,8 @@ class Accuracy:
         }
 
 
-def confusion_matrix(labels: Labels, answers: Labels, n_labels: int) -> NDArray[np.int64]:
-    """Count clips by true label (row) and answer (column).
+def confusion_matrix(labels: Labels, predicted: Labels, n_labels: int) -> NDArray[np.int64]:
+    """Count clips by true label (row) and predicted label (column).
 
     Returns:
         int64, shape (n_labels, n_labels).
@@ -55,12 +51,14 @@ def confusion_matrix(labels: Labels, answers: Labels, n_labels: int) -> NDArray[
         [[1, 1], [0, 1]]
     """
     counts = np.zeros((n_labels, n_labels), dtype=np.int64)
-    np.add.at(counts, (labels, answers), 1)
+    np.add.at(counts, (labels, predicted), 1)
     return counts
 
 
 def uar(confusion: NDArray[np.int64]) -> float:
     """Unweighted average recall; labels without a clip do not count.
+
+    Equals ``sklearn.metrics.balanced_accuracy_score`` (Schuller et al. 2009 name it so).
 
     Raises:
         ValueError: no clips at all.
@@ -123,12 +121,9 @@ def expected_calibration_error(
 class Bin:
     """The clips whose confidence lies in one range."""
 
-    share: float
-    """Of all clips, 0 to 1."""
-    confidence: float
-    """Mean probability of the answer."""
-    accuracy: float
-    """Share that are right, 0 to 1."""
+    share: float  # of all clips, 0 to 1
+    confidence: float  # mean probability of the predicted label
+    accuracy: float  # fraction predicted correctly, 0 to 1
 
 
 def reliability(labels: Labels, probabilities: Probabilities, *, bins: int = 15) -> list[Bin]:
@@ -139,13 +134,13 @@ def reliability(labels: Labels, probabilities: Probabilities, *, bins: int = 15)
         [Bin(share=1.0, confidence=0.5, accuracy=0.5)]
     """
     confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
+    correct = probabilities.argmax(axis=1) == labels
     chosen = np.minimum((confidence * bins).astype(int), bins - 1)
     curve = []
     for index in range(bins):
         inside = chosen == index
         if inside.any():
-            means = (inside.mean(), confidence[inside].mean(), right[inside].mean())
+            means = (inside.mean(), confidence[inside].mean(), correct[inside].mean())
             curve.append(Bin(*map(float, means)))
     return curve
 
@@ -173,22 +168,23 @@ def bootstrap_over_speakers(
     other, and an interval over clips would be too narrow.
 
     Returns:
-        None for fewer than two speakers, which tell nothing of others.
+        None for fewer than two speakers, which say nothing about others.
 
     Example:
-        >>> right, wrong = [0.9, 0.1], [0.1, 0.9]
-        >>> labels, answers = np.zeros(4, np.int64), np.array([right, right, wrong, right])
-        >>> bootstrap_over_speakers(labels, answers, ["anna", "anna", "ben", "ben"]).accuracy
+        >>> labels = np.zeros(4, np.int64)
+        >>> probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.9, 0.1]])
+        >>> speakers = ["anna", "anna", "ben", "ben"]
+        >>> bootstrap_over_speakers(labels, probabilities, speakers).accuracy
         (0.5, 1.0)
     """
     names = sorted(set(speakers))
     if len(names) < 2:
         return None
-    answers, n_labels = probabilities.argmax(axis=1), probabilities.shape[1]
+    predicted, n_labels = probabilities.argmax(axis=1), probabilities.shape[1]
     owner = np.array([names.index(speaker) for speaker in speakers])
     confusions = np.stack(
         [
-            confusion_matrix(labels[owner == index], answers[owner == index], n_labels)
+            confusion_matrix(labels[owner == index], predicted[owner == index], n_labels)
             for index in range(len(names))
         ]
     )
@@ -233,21 +229,19 @@ class Abstention:
     """What a confidence threshold does."""
 
     threshold: float
-    coverage: float
-    """Share of clips answered, 0 to 1."""
-    accuracy: float
-    """Share of the answered clips that are right, 0 to 1."""
+    coverage: float  # fraction of clips that get a label, 0 to 1
+    accuracy: float  # fraction of these predicted correctly, 0 to 1; NaN for none
 
 
 def risk_coverage(
     labels: Labels, probabilities: Probabilities, thresholds: Sequence[float]
 ) -> list[Abstention]:
-    """Coverage and accuracy of the answered clips at each threshold of the top probability."""
+    """Coverage and accuracy at each threshold of the top probability (El-Yaniv and Wiener 2010)."""
     confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
+    correct = probabilities.argmax(axis=1) == labels
     curve = []
     for threshold in thresholds:
-        answered = confidence >= threshold
-        accuracy = float(right[answered].mean()) if answered.any() else float("nan")
-        curve.append(Abstention(float(threshold), float(answered.mean()), accuracy))
+        kept = confidence >= threshold
+        accuracy = float(correct[kept].mean()) if kept.any() else float("nan")
+        curve.append(Abstention(float(threshold), float(kept.mean()), accuracy))
     return curve

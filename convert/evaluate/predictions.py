@@ -1,4 +1,4 @@
-"""What a packed model answers to labelled clips, as they are and under harder conditions.
+"""A packed model's predictions for labelled clips, as they are and under harder conditions.
 
 The model runs as on a device: the shipped file, through :mod:`ser_edge`'s own features.
 """
@@ -19,26 +19,21 @@ from ser_edge.model import Model
 from ..corpus.clips import Clip, label_indices
 from ..corpus.conditions import CONDITIONS, degrade
 
-BABBLE_POOL = 64
-"""Of the clips, how many are kept decoded as material for babble."""
-
-NO_ANSWER = -1
+BABBLE_POOL = 64  # clips that are kept decoded as material for babble
+NO_LABEL = -1
 
 
 @dataclass(frozen=True)
-class Answers:
-    """The answers to n clips under one condition."""
+class Predictions:
+    """The predictions for n clips under one condition."""
 
+    # Of every clip, gate off and threshold 0, shape (n, n_labels). A clip without scores (silence,
+    # too short) counts as wrong: it gets equal probabilities for all labels but its own.
     probabilities: NDArray[np.float64]
-    """As the model decides on every clip (gate off, threshold 0); shape (n, n_labels). A clip
-    without scores (silence, too short) counts as wrong: it gets equal ones for all other labels."""
-    scored: NDArray[np.bool_]
-    """Whether the clip had scores; shape (n,)."""
-    passed: NDArray[np.bool_]
-    """Whether the default gate took the clip for speech; shape (n,)."""
-    default: NDArray[np.int64]
-    """The label told by default (default gate, the model's threshold), or :data:`NO_ANSWER`;
-    shape (n,)."""
+    scored: NDArray[np.bool_]  # whether the clip had scores, shape (n,)
+    passed: NDArray[np.bool_]  # whether the default gate took it for speech, shape (n,)
+    # The label with the default gate and the model's threshold, or NO_LABEL, shape (n,).
+    predicted: NDArray[np.int64]
 
 
 def collect(
@@ -48,14 +43,14 @@ def collect(
     *,
     seed: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Answers]:
-    """Let a model answer to every clip under every condition.
+) -> dict[str, Predictions]:
+    """Run a model on every clip under every condition.
 
     Args:
         model: a packed model.
         clips: of one or more corpora.
         conditions: of :data:`ser_edge.convert.corpus.conditions.CONDITIONS`.
-        seed: of the conditions; each clip meets the same noise whatever else is measured.
+        seed: of the conditions; each clip gets the same noise whatever else is measured.
         progress: called with the number of clips done and their total.
 
     Returns:
@@ -72,39 +67,39 @@ def collect(
     for row, clip in enumerate(clips):
         clean = audio.load(clip.path, sample_rate)
         others = [voice for path, voice in voices.items() if path != clip.path]
-        for condition, answers in collected.items():
+        for condition, predictions in collected.items():
             rng = np.random.default_rng((seed, CONDITIONS.index(condition), row))
             samples = degrade(condition, clean, sample_rate, rng, voices=others)
-            told = by_default.classify_samples(samples, sample_rate)
-            answers.passed[row] = told.scores is not None
-            if told.label is not None:
-                answers.default[row] = model.metadata.labels.index(told.label)
+            result = by_default.classify_samples(samples, sample_rate)
+            predictions.passed[row] = result.scores is not None
+            if result.label is not None:
+                predictions.predicted[row] = model.metadata.labels.index(result.label)
             # The gate changes no scores, but which windows of a longer clip count.
-            if told.scores is None or samples.size > model.frontend.window_samples:
-                told = undecided.classify_samples(samples, sample_rate)
-            if told.scores is not None:
-                answers.scored[row] = True
-                answers.probabilities[row] = list(told.scores.values())
+            if result.scores is None or samples.size > model.frontend.window_samples:
+                result = undecided.classify_samples(samples, sample_rate)
+            if result.scores is not None:
+                predictions.scored[row] = True
+                predictions.probabilities[row] = list(result.scores.values())
         progress(row + 1, len(clips))
     return collected
 
 
-def _empty(labels: NDArray[np.int64], model: Model) -> Answers:
+def _empty(labels: NDArray[np.int64], model: Model) -> Predictions:
     n, n_labels = len(labels), len(model.metadata.labels)
     wrong = np.full((n, n_labels), 1.0 / (n_labels - 1))
     wrong[np.arange(n), labels] = 0.0
-    return Answers(
+    return Predictions(
         probabilities=wrong,
         scored=np.zeros(n, dtype=np.bool_),
         passed=np.zeros(n, dtype=np.bool_),
-        default=np.full(n, NO_ANSWER, dtype=np.int64),
+        predicted=np.full(n, NO_LABEL, dtype=np.int64),
     )
 
 
 def _voices(
     clips: Sequence[Clip], conditions: Sequence[str], sample_rate: int, seed: int
 ) -> dict[object, NDArray[np.float32]]:
-    """Material for babble, by path; of the clips measured, for training knew none of them."""
+    """Material for babble, by path: some of the measured clips, which training has not seen."""
     if not any(condition.startswith("noise") for condition in conditions):
         return {}
     rows = np.random.default_rng(seed).permutation(len(clips))[:BABBLE_POOL]

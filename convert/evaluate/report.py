@@ -21,42 +21,33 @@ from .metrics import (
     reliability,
     risk_coverage,
 )
-from .predictions import NO_ANSWER, Answers
+from .predictions import NO_LABEL, Predictions
 
-ALL = "all"
-"""Stands for all groups together, where there are several."""
+ALL = "all"  # all groups together, where there are several
 
+# The names of the groups that clips fall into.
 GROUPS: dict[str, Callable[[Clip], str]] = {
     "corpus": lambda clip: clip.corpus,
     "gender": lambda clip: f"{clip.corpus} {clip.gender or '?'}",
     "speaker": lambda clip: f"{clip.corpus} {clip.speaker}",
 }
-"""The names of the groups that clips fall into."""
 
 _THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(10))
 
 
 @dataclass(frozen=True)
-class Scorecard:
-    """How a model does on one group of clips under one condition; shares are 0 to 1."""
+class GroupReport:
+    """How a model does on one group of clips under one condition; fractions are 0 to 1."""
 
-    accuracy: Accuracy
-    """Of every clip: gate off, threshold 0."""
-    intervals: Intervals | None
-    """95 % intervals of the above over speakers; None for a single speaker."""
-    calibration_error: float
-    """Of the same probabilities; see :func:`expected_calibration_error`."""
+    accuracy: Accuracy  # of every clip: gate off, threshold 0
+    intervals: Intervals | None  # of the above, 95 %, over speakers; None for a single speaker
+    calibration_error: float  # of the same probabilities, see expected_calibration_error
     reliability: list[Bin]
-    risk_coverage: list[Abstention]
-    """At thresholds from 0, those that leave no answer left out."""
-    unscored: int
-    """Clips without scores (silence, too short), counted as wrong."""
-    speech: float
-    """Share that the default gate takes for speech."""
-    answered: float
-    """Share that gets an emotion with the default gate and the model's threshold."""
-    accuracy_answered: float | None
-    """Share of these that are right; None if there are none."""
+    risk_coverage: list[Abstention]  # at thresholds from 0, those with coverage
+    unscored: int  # clips without scores (silence, too short), counted as wrong
+    speech: float  # fraction that the default gate takes for speech
+    answered: float  # fraction that gets a label with the default gate and the model's threshold
+    accuracy_answered: float | None  # fraction of these predicted correctly; None for none
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as JSON takes them, rounded to four digits."""
@@ -75,19 +66,19 @@ class Scorecard:
         }
 
 
-def scorecards(
+def group_reports(
     labels: NDArray[np.int64],
-    answers: Answers,
+    predictions: Predictions,
     clips: Sequence[Clip],
     *,
     by: str = "corpus",
     seed: int = 1,
-) -> dict[str, Scorecard]:
+) -> dict[str, GroupReport]:
     """The figures for every group in the order of the clips, then for :data:`ALL`.
 
     Args:
         labels: the true ones as positions among the model's, shape (n,).
-        answers: those to the n clips.
+        predictions: those for the n clips.
         clips: the n clips.
         by: what groups them: one of :data:`GROUPS`.
         seed: of the intervals.
@@ -98,28 +89,29 @@ def scorecards(
     groups = [own]
     if len(set(own)) > 1:
         groups.append([ALL] * len(clips))
-    cards = {}
+    reports = {}
     for names in groups:
-        by_name = measure_by_corpus(labels, answers.probabilities, speakers, names)
+        by_name = measure_by_corpus(labels, predictions.probabilities, speakers, names)
         for name, accuracy in by_name.items():
             rows = np.flatnonzero([other == name for other in names])
-            cards[name] = _scorecard(accuracy, rows, labels, answers, speakers, seed)
-    return cards
+            reports[name] = _group_report(accuracy, rows, labels, predictions, speakers, seed)
+    return reports
 
 
-def _scorecard(
+def _group_report(
     accuracy: Accuracy,
     rows: NDArray[np.intp],
     labels: NDArray[np.int64],
-    answers: Answers,
+    predictions: Predictions,
     speakers: Sequence[str],
     seed: int,
-) -> Scorecard:
-    truth, probabilities = labels[rows], answers.probabilities[rows]
-    told = answers.default[rows]
-    answered = told != NO_ANSWER
+) -> GroupReport:
+    truth, probabilities = labels[rows], predictions.probabilities[rows]
+    predicted = predictions.predicted[rows]
+    answered = predicted != NO_LABEL
+    correct = predicted == truth
     curve = risk_coverage(truth, probabilities, _THRESHOLDS)
-    return Scorecard(
+    return GroupReport(
         accuracy=accuracy,
         intervals=bootstrap_over_speakers(
             truth, probabilities, [speakers[row] for row in rows], seed=seed
@@ -127,10 +119,10 @@ def _scorecard(
         calibration_error=expected_calibration_error(truth, probabilities),
         reliability=reliability(truth, probabilities),
         risk_coverage=[point for point in curve if point.coverage],
-        unscored=int(np.count_nonzero(~answers.scored[rows])),
-        speech=float(answers.passed[rows].mean()),
+        unscored=int(np.count_nonzero(~predictions.scored[rows])),
+        speech=float(predictions.passed[rows].mean()),
         answered=float(answered.mean()),
-        accuracy_answered=(float((told == truth)[answered].mean()) if answered.any() else None),
+        accuracy_answered=float(correct[answered].mean()) if answered.any() else None,
     )
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from ser_edge.convert import frontends
 from ser_edge.convert.backend import compute_in_one_order
-from ser_edge.convert.cli.progress import progress
+from ser_edge.convert.cli.options import progress
 from ser_edge.convert.corpus.clips import Clip, read_index
 from ser_edge.convert.train import dataset, fit, teacher
 

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from ser_edge.convert import frontends
 from ser_edge.convert.backend import compute_in_one_order
-from ser_edge.convert.cli.progress import progress
+from ser_edge.convert.cli.options import progress
 from ser_edge.convert.corpus.clips import Clip, label_indices, read_index
 from ser_edge.convert.evaluate.metrics import measure_by_corpus
 from ser_edge.convert.train import dataset, fit, teacher

@@ -1,4 +1,4 @@
-"""Measuring a packed model: what it answers, the figures, and the conditions."""
+"""Measuring a packed model: predictions, figures, and conditions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ser_edge.convert.cli import main
 from ser_edge.convert.corpus import augment, conditions
 from ser_edge.convert.corpus.clips import LABELS, Clip, default_folder, label_indices, read_index
 from ser_edge.convert.evaluate import predictions
-from ser_edge.convert.evaluate.report import ALL, scorecards
+from ser_edge.convert.evaluate.report import ALL, group_reports
 from ser_edge.selftest import reference_signal
 
 RATE = 16000
@@ -103,15 +103,19 @@ def test_conditions_are_seeded_and_leave_their_input(
     assert (condition == "clean") == np.array_equal(first, voice)
 
 
-def test_answers_are_those_of_the_runtime(real_clips: list[Clip], classifier: Classifier) -> None:
+def test_predictions_are_those_of_the_runtime(
+    real_clips: list[Clip], classifier: Classifier
+) -> None:
     given = predictions.collect(classifier.model, real_clips, ["clean"])["clean"]
     undecided = Classifier(classifier.model, threshold=0.0, gate="off")
     for row, clip in enumerate(real_clips):
         by_default, scores = classifier.classify(clip.path), undecided.classify(clip.path).scores
         assert scores is not None
         assert given.probabilities[row].tolist() == list(scores.values())
-        told = given.default[row]
-        assert (None if told == predictions.NO_ANSWER else LABELS[told]) == by_default.label
+        predicted = given.predicted[row]
+        assert (
+            None if predicted == predictions.NO_LABEL else LABELS[predicted]
+        ) == by_default.label
         assert given.passed[row] == (by_default.reason != "no_speech")
     assert given.scored.all()
 
@@ -131,10 +135,10 @@ def test_a_clip_without_scores_counts_as_wrong(tmp_path: Path, classifier: Class
     soundfile.write(tmp_path / "silence.wav", np.zeros(RATE), RATE)
     clips = [Clip(tmp_path / "silence.wav", "here", "anna", "", label, "dev") for label in LABELS]
     given = predictions.collect(classifier.model, clips, ["clean"])["clean"]
-    card = scorecards(label_indices(clips, LABELS), given, clips)["here"]
-    assert (card.accuracy.uar, card.accuracy.accuracy) == (0.0, 0.0)
-    assert card.unscored == 6
-    assert (card.speech, card.answered, card.accuracy_answered) == (0.0, 0.0, None)
+    report = group_reports(label_indices(clips, LABELS), given, clips)["here"]
+    assert (report.accuracy.uar, report.accuracy.accuracy) == (0.0, 0.0)
+    assert report.unscored == 6
+    assert (report.speech, report.answered, report.accuracy_answered) == (0.0, 0.0, None)
 
 
 def test_corpora_are_told_apart_and_together() -> None:
@@ -143,20 +147,20 @@ def test_corpora_are_told_apart_and_together() -> None:
         for number, (corpus, speaker) in enumerate([("x", "1"), ("x", "2"), ("y", "1")])
     ]
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
-    given = predictions.Answers(
+    given = predictions.Predictions(
         probabilities=probabilities,
         scored=np.ones(3, dtype=np.bool_),
         passed=np.array([True, False, True]),
-        default=np.array([0, predictions.NO_ANSWER, 0]),
+        predicted=np.array([0, predictions.NO_LABEL, 0]),
     )
-    cards = scorecards(np.array([0, 0, 1]), given, clips)
-    assert list(cards) == ["x", "y", ALL]
-    assert cards["x"].accuracy.accuracy == 0.5
-    assert (cards["x"].answered, cards["x"].accuracy_answered) == (0.5, 1.0)
-    assert cards["y"].intervals is None
-    assert cards[ALL].accuracy.speakers == 3  # both corpora have a speaker 1
-    assert cards[ALL].speech == pytest.approx(2 / 3)
-    json.dumps(cards[ALL].to_dict(), allow_nan=False)
+    reports = group_reports(np.array([0, 0, 1]), given, clips)
+    assert list(reports) == ["x", "y", ALL]
+    assert reports["x"].accuracy.accuracy == 0.5
+    assert (reports["x"].answered, reports["x"].accuracy_answered) == (0.5, 1.0)
+    assert reports["y"].intervals is None
+    assert reports[ALL].accuracy.speakers == 3  # both corpora have a speaker 1
+    assert reports[ALL].speech == pytest.approx(2 / 3)
+    json.dumps(reports[ALL].to_dict(), allow_nan=False)
 
 
 @pytest.mark.parametrize(
@@ -168,11 +172,11 @@ def test_groups_are_what_is_asked_for(by: str, names: list[str]) -> None:
         Clip(Path(f"{speaker}.wav"), "x", speaker, gender, "sad", "dev")
         for speaker, gender in (("anna", "F"), ("eve", ""))
     ]
-    right = np.array([True, True])
-    given = predictions.Answers(np.array([[0.9, 0.1], [0.2, 0.8]]), right, right, np.array([0, 1]))
-    cards = scorecards(np.array([0, 0]), given, clips, by=by)
-    assert [name for name in cards if name != ALL] == names
-    accuracies = [cards[name].accuracy.accuracy for name in names]
+    yes = np.array([True, True])
+    given = predictions.Predictions(np.array([[0.9, 0.1], [0.2, 0.8]]), yes, yes, np.array([0, 1]))
+    reports = group_reports(np.array([0, 0]), given, clips, by=by)
+    assert [name for name in reports if name != ALL] == names
+    accuracies = [reports[name].accuracy.accuracy for name in names]
     assert accuracies == ([0.5] if by == "corpus" else [1.0, 0.0])
 
 

@@ -7,16 +7,16 @@ from ser_edge.convert.evaluate import metrics
 from ser_edge.model import temperature_scaled
 
 
-def one_hot(answers: list[int], n_labels: int = 3, confidence: float = 1.0) -> np.ndarray:
+def one_hot(predicted: list[int], n_labels: int = 3, confidence: float = 1.0) -> np.ndarray:
     rest = (1 - confidence) / (n_labels - 1)
-    return np.where(np.eye(n_labels)[answers] == 1, confidence, rest)
+    return np.where(np.eye(n_labels)[predicted] == 1, confidence, rest)
 
 
 def test_uar_weighs_labels_and_not_clips() -> None:
-    # Nine of ten clips of label 0 right, none of the two of label 1: accuracy 0.75, UAR 0.45.
+    # Nine of ten clips of label 0 correct, none of the two of label 1: accuracy 0.75, UAR 0.45.
     labels = np.array([0] * 10 + [1] * 2)
-    answers = [0] * 9 + [1] + [0] * 2
-    measured = metrics.measure(labels, one_hot(answers), ["a"] * 6 + ["b"] * 6)
+    predicted = [0] * 9 + [1] + [0] * 2
+    measured = metrics.measure(labels, one_hot(predicted), ["a"] * 6 + ["b"] * 6)
     assert measured.uar == pytest.approx(0.45)
     assert measured.accuracy == pytest.approx(0.75)
     assert (measured.clips, measured.speakers) == (12, 2)
@@ -26,11 +26,11 @@ def test_uar_weighs_labels_and_not_clips() -> None:
 def test_uar_equals_the_balanced_accuracy_of_scikit_learn() -> None:
     sklearn_metrics = pytest.importorskip("sklearn.metrics")
     rng = np.random.default_rng(3)
-    labels, answers = rng.integers(6, size=500), rng.integers(6, size=500)
-    confusion = metrics.confusion_matrix(labels, answers, 6)
-    assert np.array_equal(confusion, sklearn_metrics.confusion_matrix(labels, answers))
+    labels, predicted = rng.integers(6, size=500), rng.integers(6, size=500)
+    confusion = metrics.confusion_matrix(labels, predicted, 6)
+    assert np.array_equal(confusion, sklearn_metrics.confusion_matrix(labels, predicted))
     assert metrics.uar(confusion) == pytest.approx(
-        sklearn_metrics.balanced_accuracy_score(labels, answers)
+        sklearn_metrics.balanced_accuracy_score(labels, predicted)
     )
 
 
@@ -115,25 +115,25 @@ def test_reliability_bins_hold_every_clip_once() -> None:
     labels = rng.integers(4, size=200)
     curve = metrics.reliability(labels, probabilities, bins=10)
     assert sum(bin_.share for bin_ in curve) == pytest.approx(1.0)
-    right = (probabilities.argmax(axis=1) == labels).mean()
-    assert sum(bin_.share * bin_.accuracy for bin_ in curve) == pytest.approx(right)
+    correct = (probabilities.argmax(axis=1) == labels).mean()
+    assert sum(bin_.share * bin_.accuracy for bin_ in curve) == pytest.approx(correct)
     assert [bin_.confidence for bin_ in curve] == sorted(bin_.confidence for bin_ in curve)
 
 
 def test_interval_is_over_speakers_and_not_over_clips() -> None:
-    # Half of ten speakers are always understood, half never: each alone is worth one draw.
+    # Half of ten speakers are always predicted correctly, half never: each alone is worth one draw.
     speakers = [f"speaker {number // 100}" for number in range(1000)]
     labels = np.zeros(1000, dtype=np.int64)
-    answers = [0 if number // 100 % 2 else 1 for number in range(1000)]
-    intervals = metrics.bootstrap_over_speakers(labels, one_hot(answers), speakers)
+    predicted = [0 if number // 100 % 2 else 1 for number in range(1000)]
+    intervals = metrics.bootstrap_over_speakers(labels, one_hot(predicted), speakers)
     assert intervals is not None
     # Ten fair coins: the middle 95 % of a binomial distribution are 2 to 8 of 10.
     assert intervals.accuracy == pytest.approx((0.2, 0.8))
     assert intervals.uar == intervals.accuracy  # one label alone
-    again = metrics.bootstrap_over_speakers(labels, one_hot(answers), speakers)
+    again = metrics.bootstrap_over_speakers(labels, one_hot(predicted), speakers)
     assert again == intervals
 
 
-def test_one_speaker_tells_nothing_of_others() -> None:
+def test_one_speaker_gives_no_interval() -> None:
     labels = np.array([0, 1])
     assert metrics.bootstrap_over_speakers(labels, one_hot([0, 1]), ["a", "a"]) is None
