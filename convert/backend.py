@@ -38,7 +38,7 @@ def tensorflow() -> Any:
 
 
 def compute_in_one_order() -> None:
-    """Let one seed give one model, and leave the machine's other cores free."""
+    """Make TensorFlow deterministic, so that one seed gives one model, and use one core."""
     tf = tensorflow()
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -52,7 +52,7 @@ _EVERY_CLIP = (
     type=click.Choice(tuple(GROUPS)),
     default="corpus",
     show_default=True,
-    help="What the figures are told apart by.",
+    help="What the clips are grouped by.",
 )
 @seed_option("Of the conditions and the intervals.")
 @click.option("--json", "as_json", is_flag=True, help="Everything, as one JSON object.")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ..corpus.indexing import SILENCE_DBFS, Faults, build, write
+from ..corpus.indexing import MIN_LEVEL_DBFS, Faults, build, write
 from ..corpus.naming import SCHEMES
 from .options import progress, seed_option
 
@@ -49,9 +49,9 @@ def index(
 ) -> None:
     """List a corpus's labelled clips in an index.csv.
 
-    FOLDER holds CORPUS as it was published. Speaker and emotion are read from the names. What is
-    wrong with a recording keeps it out and is told on standard error: a name that fits no scheme,
-    silence, unreadable files, the same sound under two emotions. No speaker is in both splits.
+    FOLDER holds CORPUS as it was published. Speaker and emotion are read from the names. Faulty
+    recordings are left out and reported on standard error: a name that fits no scheme, silence,
+    unreadable files, the same sound under two emotions. No speaker is in both splits.
     """
     output = output or folder / "index.csv"
     if output.exists() and not force:
@@ -83,7 +83,7 @@ def _describe(corpus: str, faults: Faults) -> list[str]:
     lines = [
         _line(faults.no_scheme, f"left out: the name is not as in {form}"),
         _line(faults.unreadable, "left out: unreadable"),
-        _line(faults.silent, f"left out: silence (below {SILENCE_DBFS:g} dBFS)"),
+        _line(faults.silent, f"left out: silence (below {MIN_LEVEL_DBFS:g} dBFS)"),
         _line(
             [" = ".join(map(str, paths)) for paths in faults.contradictory],
             "left out: the same sound under two emotions or speakers",

@@ -1,7 +1,7 @@
 """What a recording goes through on its way to a small device: the conditions of an evaluation.
 
 Each is a pure function of samples and a random generator, so that an evaluation is described by its
-seed. Where training meets the same (:mod:`ser_edge.convert.corpus.augment`), so does this.
+seed. The functions are those of training, :mod:`ser_edge.convert.corpus.augment`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,9 @@ from ser_edge.errors import DependencyError
 from . import augment
 from .augment import Samples
 
-FAR_DB = -30.0
-"""What the distance to the microphone takes off the level."""
-MP3_COMPRESSION = 0.85
-"""libsndfile's scale from 0 to 1; 32 kbit/s at 16 kHz."""
-OPUS_COMPRESSION = 0.96
-"""As above; 16 kbit/s."""
+FAR_DB = -30.0  # change of level by the distance to the microphone
+MP3_COMPRESSION = 0.85  # of libsndfile, 0 to 1: 32 kbit/s at 16 kHz
+OPUS_COMPRESSION = 0.96  # the same: 16 kbit/s
 
 _Condition = Callable[[Samples, int, np.random.Generator, Sequence[Samples]], Samples]
 
@@ -38,10 +35,10 @@ def degrade(
 
     Args:
         condition: one of :data:`CONDITIONS`. ``noise-20``, ``-10`` and ``-5`` add, at that
-            signal-to-noise ratio in dB, one of three noises by chance: babble, pink noise or a fan.
+            signal-to-noise ratio in dB, babble, pink noise or a fan, drawn at random.
         samples: the clean clip, mono float32, shape (n,).
         sample_rate: in Hz.
-        rng: the only source of chance.
+        rng: draws all that is random.
         voices: other clips at the same rate, of which babble is made; without any, no babble.
 
     Returns:
@@ -158,5 +155,4 @@ _CONDITIONS: dict[str, _Condition] = {
     "opus": _opus,
 }
 
-CONDITIONS = tuple(_CONDITIONS)
-"""The names, ``clean`` first."""
+CONDITIONS = tuple(_CONDITIONS)  # the names, clean first

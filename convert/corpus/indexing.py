@@ -1,6 +1,6 @@
 """An index of labelled clips from the original folder of a corpus.
 
-What is wrong with a recording keeps it out of the index, and is told.
+A recording with a fault is left out of the index and reported.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from ser_edge import features
 from ser_edge.audio import find_audio_files, open_audio
+from ser_edge.decision import level_dbfs
 from ser_edge.errors import AudioError, SerEdgeError
 
 from .. import files
@@ -26,10 +26,8 @@ from .naming import SCHEMES, Name
 
 COLUMNS = ("path", "corpus", "speaker", "gender", "label", "raw_label", "split", "seconds")
 
-SILENCE_DBFS = -60.0
-"""A recording whose loudest frame is fainter holds no speech."""
-
-_FRAME_SECONDS = 0.025
+# A recording whose loudest frame of 25 ms is fainter holds no speech.
+MIN_LEVEL_DBFS = -60.0
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Entry:
 
     path: Path
     name: Name
-    split: str
+    split: str  # train or dev
     seconds: float
 
 
@@ -46,19 +44,17 @@ class Entry:
 class Faults:
     """Recordings that were left out, or taken once of several times."""
 
-    no_scheme: list[Path] = field(default_factory=list)
-    """The name does not fit the corpus's scheme."""
-    unreadable: list[str] = field(default_factory=list)
-    """Sentences that say which and why."""
+    no_scheme: list[Path] = field(default_factory=list)  # the name does not fit the corpus's scheme
+    unreadable: list[str] = field(default_factory=list)  # sentences that say which and why
     silent: list[Path] = field(default_factory=list)
+    # Another file of this name, speaker and emotion was taken.
     same_name: list[Path] = field(default_factory=list)
-    """Another file of this name, speaker and emotion was taken."""
+    # Another file with these very samples, speaker and emotion was taken.
     same_sound: list[Path] = field(default_factory=list)
-    """Another file with these very samples, speaker and emotion was taken."""
+    # Files with the same samples but several emotions or speakers: none was taken.
     contradictory: list[list[Path]] = field(default_factory=list)
-    """Files with the same samples but several emotions or speakers: none was taken."""
+    # Recordings of emotions beyond the six, where these were not wanted, counted by emotion.
     other_label: dict[str, int] = field(default_factory=dict)
-    """Recordings of emotions beyond the six, where these were not wanted."""
 
 
 def build(
@@ -93,7 +89,7 @@ def build(
     by_sound: dict[str, list[Path]] = defaultdict(list)
     for done, path in enumerate(named, start=1):
         try:
-            seconds[path], digest, silent = _listen(path)
+            seconds[path], digest, silent = _sound(path)
         except AudioError as error:
             faults.unreadable.append(str(error))
         else:
@@ -163,16 +159,12 @@ def _named(corpus: str, folder: Path, faults: Faults) -> dict[Path, Name]:
     return named
 
 
-def _listen(path: Path) -> tuple[float, str, bool]:
+def _sound(path: Path) -> tuple[float, str, bool]:
     """Seconds, a digest of the samples, and whether they are silence."""
     with open_audio(path) as recording:
         sample_rate = recording.sample_rate
         samples = np.concatenate(list(recording))
-    frame_length = max(1, round(_FRAME_SECONDS * sample_rate))
-    level = features.rms(
-        samples - samples.mean(dtype=np.float64), frame_length=frame_length, hop_length=frame_length
-    )
-    silent = bool(level.max() < 10.0 ** (SILENCE_DBFS / 20.0))
+    silent = level_dbfs(samples, sample_rate) < MIN_LEVEL_DBFS
     return len(samples) / sample_rate, hashlib.sha256(samples.tobytes()).hexdigest(), silent
 
 

@@ -16,29 +16,23 @@ class Name:
     """What the name of a recording says."""
 
     speaker: str
-    gender: str
-    """``F`` or ``M``; empty where the name does not tell."""
-    label: str
-    """The emotion in one vocabulary for all corpora; see :data:`_SYNONYMS`."""
-    raw_label: str
-    """The emotion as the corpus writes it."""
+    gender: str  # F or M; empty where the name does not say
+    label: str  # the emotion in one vocabulary for all corpora
+    raw_label: str  # the emotion as the corpus writes it
 
 
 @dataclass(frozen=True)
 class Scheme:
     """The naming scheme of one corpus."""
 
+    # Matched against the end of the path, without its extension and with / between folders; has
+    # the groups speaker and emotion, and others that raw_label names.
     pattern: str
-    """Matched against the end of the path, without its extension and with ``/`` between folders;
-    has the groups ``speaker`` and ``emotion``, and others that ``raw_label`` names."""
-    example: str
-    """What a name looks like, for people."""
+    example: str  # what a name looks like, for people
+    # Code in the name, in lower case, to the corpus's word; other codes are words themselves.
     words: Mapping[str, str] = field(default_factory=dict)
-    """Code in the name, in lower case, to the corpus's word; other codes are words themselves."""
-    raw_label: str = "{word}"
-    """Made of the pattern's groups and ``word``."""
-    gender: Callable[[str], str] = lambda speaker: ""
-    """From the speaker's name."""
+    raw_label: str = "{word}"  # made of the pattern's groups and `word`
+    gender: Callable[[str], str] = lambda speaker: ""  # from the speaker's name
 
     def parse(self, path: PurePath) -> Name | None:
         """What the path of a recording says; None if it does not fit the scheme.
@@ -83,6 +77,7 @@ _SYNONYMS = {
     "surprised": "surprise",
 }
 
+# By corpus, named as in the column `corpus` of an index.
 SCHEMES: dict[str, Scheme] = {
     "crema_d": Scheme(
         # The level of one file is X instead of XX.
@@ -171,4 +166,3 @@ SCHEMES: dict[str, Scheme] = {
         example="EB0_anger_1.wav",
     ),
 }  # fmt: skip
-"""By corpus, named as in the column ``corpus`` of an index."""

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from ser_edge.convert.corpus.clips import LABELS, Clip, read_index
-
-RATE = 16000
+from tests.helpers.audio import RATE, tone
 
 
 @pytest.fixture(scope="session")
@@ -37,11 +36,9 @@ def toy_clips(tmp_path_factory: pytest.TempPathFactory) -> list[Clip]:
     rows = ["path,corpus,speaker,gender,label,split"]
     for speaker in range(6):
         for number, label in enumerate(LABELS):
-            seconds = np.arange(int(0.5 * RATE)) / RATE
             hertz = 200 * 2**number * rng.uniform(0.95, 1.05)
-            tone = 0.3 * np.sin(2 * np.pi * hertz * seconds)
             name = f"{speaker}-{label}.wav"
-            soundfile.write(folder / name, tone, RATE)
+            soundfile.write(folder / name, 0.3 * tone(0.5, hertz), RATE)
             split = "train" if speaker < 4 else "dev"
             rows.append(f"{name},toy,speaker {speaker},,{label},{split}")
     (folder / "index.csv").write_text("\n".join(rows) + "\n")

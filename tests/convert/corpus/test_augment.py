@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from ser_edge.convert.corpus import augment
-
-RATE = 16000
+from tests.helpers.audio import RATE, Samples, level_dbfs, tone
 
 
 @pytest.fixture
@@ -16,18 +15,14 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture
-def voice(rng: np.random.Generator) -> augment.Samples:
+def voice(rng: np.random.Generator) -> Samples:
     """Two seconds of a buzz with syllables, silent in the second half of each half second."""
     seconds = np.arange(2 * RATE) / RATE
     buzz = sum(np.sin(2 * np.pi * 140 * k * seconds) / k for k in range(1, 20))
     return (0.2 * buzz * (seconds % 0.5 < 0.25)).astype(np.float32)
 
 
-def level_db(samples: np.ndarray) -> float:
-    return float(10 * np.log10(np.mean(np.square(samples, dtype=np.float64))))
-
-
-CHAINS: dict[str, Callable[[augment.Samples, np.random.Generator], augment.Samples]] = {
+CHAINS: dict[str, Callable[[Samples, np.random.Generator], Samples]] = {
     "gain": augment.gain,
     "margin": lambda samples, rng: augment.margin(samples, RATE, rng),
     "white_noise": augment.white_noise,
@@ -42,7 +37,7 @@ CHAINS: dict[str, Callable[[augment.Samples, np.random.Generator], augment.Sampl
 
 
 @pytest.mark.parametrize("name", CHAINS)
-def test_is_a_pure_function_of_samples_and_seed(name: str, voice: augment.Samples) -> None:
+def test_is_a_pure_function_of_samples_and_seed(name: str, voice: Samples) -> None:
     before = voice.copy()
     first = CHAINS[name](voice, np.random.default_rng(1))
     again = CHAINS[name](voice, np.random.default_rng(1))
@@ -60,17 +55,15 @@ def test_silence_stays_finite(name: str) -> None:
     assert np.isfinite(result).all()
 
 
-def test_gain_stays_in_its_range(voice: augment.Samples, rng: np.random.Generator) -> None:
-    changes = [level_db(augment.gain(voice, rng)) - level_db(voice) for _ in range(50)]
+def test_gain_stays_in_its_range(voice: Samples, rng: np.random.Generator) -> None:
+    changes = [level_dbfs(augment.gain(voice, rng)) - level_dbfs(voice) for _ in range(50)]
     assert augment.GAIN_DB[0] <= min(changes) < max(changes) <= augment.GAIN_DB[1]
 
 
 @pytest.mark.parametrize("name", ["white_noise", "pink_noise", "babble"])
-def test_noise_stays_in_its_range(
-    name: str, voice: augment.Samples, rng: np.random.Generator
-) -> None:
+def test_noise_stays_in_its_range(name: str, voice: Samples, rng: np.random.Generator) -> None:
     for _ in range(20):
-        ratio = level_db(voice) - level_db(CHAINS[name](voice, rng) - voice)
+        ratio = level_dbfs(voice) - level_dbfs(CHAINS[name](voice, rng) - voice)
         assert augment.SNR_DB[0] - 0.1 <= ratio <= augment.SNR_DB[1] + 0.1
 
 
@@ -84,21 +77,21 @@ def test_pink_noise_falls_by_three_decibels_an_octave(rng: np.random.Generator) 
 
 
 def test_reverb_fills_the_pauses_and_keeps_the_level(
-    voice: augment.Samples, rng: np.random.Generator
+    voice: Samples, rng: np.random.Generator
 ) -> None:
     wet = augment.reverb(voice, RATE, rng)
     assert len(wet) == len(voice)
-    assert level_db(wet) == pytest.approx(level_db(voice), abs=0.01)
+    assert level_dbfs(wet) == pytest.approx(level_dbfs(voice), abs=0.01)
     pause = slice(int(0.26 * RATE), int(0.3 * RATE))
     assert not voice[pause].any()
-    assert level_db(wet[pause]) > level_db(wet) - 40
+    assert level_dbfs(wet[pause]) > level_dbfs(wet) - 40
 
 
 @pytest.mark.parametrize("ratio", augment.SPEED_FACTORS)
 def test_speed_moves_length_and_pitch_alike(ratio: float) -> None:
-    tone = np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE).astype(np.float32)
-    changed = augment.speed(tone, RATE, ratio)
-    assert len(tone) / len(changed) == pytest.approx(ratio, rel=1e-3)
+    original = tone(1.0, 1000.0)
+    changed = augment.speed(original, RATE, ratio)
+    assert len(original) / len(changed) == pytest.approx(ratio, rel=1e-3)
     peak = np.argmax(np.abs(np.fft.rfft(changed))) * RATE / len(changed)
     assert peak == pytest.approx(1000 * ratio, abs=2)
 
@@ -112,7 +105,18 @@ def test_telephone_keeps_its_band_alone(rng: np.random.Generator) -> None:
     assert power[hertz > 7000].mean() < 1e-2 * inside
 
 
-def test_clip_cuts_the_peaks_alone(voice: augment.Samples, rng: np.random.Generator) -> None:
+def test_a_fan_blows_and_hums(rng: np.random.Generator) -> None:
+    noise = augment.fan_noise(np.ones(4 * RATE, np.float32), RATE, rng) - 1
+    power = np.abs(np.fft.rfft(noise)) ** 2
+    hertz = np.fft.rfftfreq(len(noise), 1 / RATE)
+    above = power[(hertz >= 2000) & (hertz < 4000)].sum()
+    assert above < 0.05 * power[(hertz >= 50) & (hertz < 1000)].sum()
+    # Half of the power is the hum: five lines, each narrower than 2 Hz.
+    lines = np.sort(power)[::-1]
+    assert lines[:40].sum() > 0.45 * lines.sum()
+
+
+def test_clip_cuts_the_peaks_alone(voice: Samples, rng: np.random.Generator) -> None:
     cut = augment.clip(voice, rng)
     limit = np.abs(cut).max()
     assert limit < np.abs(voice).max()
@@ -120,7 +124,7 @@ def test_clip_cuts_the_peaks_alone(voice: augment.Samples, rng: np.random.Genera
     assert np.array_equal(cut[untouched], voice[untouched])
 
 
-def test_margin_adds_silence_alone(voice: augment.Samples, rng: np.random.Generator) -> None:
+def test_margin_adds_silence_alone(voice: Samples, rng: np.random.Generator) -> None:
     longer = augment.margin(voice, RATE, rng)
     assert len(voice) < len(longer) <= len(voice) + RATE
     assert np.count_nonzero(longer) == np.count_nonzero(voice)
