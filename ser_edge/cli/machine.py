@@ -1,4 +1,4 @@
-"""What Linux says of the device: board, processor, temperature, throttling."""
+"""The device: board, processor, temperature, throttling, and versions of what is installed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Machine:
     """The parts of a device that its speed depends on."""
 
     board: str | None  # such as Raspberry Pi 4 Model B Rev 1.4; None where nothing tells
-    processor: str
+    processor: str  # such as Cortex-A72; "unknown processor" where nothing tells
     architecture: str  # such as aarch64
     cores: int  # that this process may use
     governor: str | None  # of the processor's frequency, such as ondemand
@@ -76,6 +76,21 @@ def throttling(root: str = "/") -> tuple[str, ...] | None:
         if word >> bit + _SINCE_BOOT & 1 and reason not in now
     ]
     return (*now, *earlier)
+
+
+def installed_version(package: str) -> str:
+    """Version of a Python package, or words that stand for it.
+
+    Example:
+        >>> installed_version("no-such-package")
+        '(version unknown)'
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "(version unknown)"
 
 
 def _processor(base: Path) -> str:

@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from ser_edge.classifier import Result
 
-JSON_SCHEMA = 1
+JSON_SCHEMA = 1  # of a result; grows when a field changes its meaning
 
 _BAR_WIDTH = 20
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -34,6 +34,13 @@ class Writer(Protocol):
     def error(self, file: str, message: str) -> None: ...
 
 
+def result_json(result: Result, **origin: str) -> str:
+    """A result as one JSON object, which begins with its schema and its origin."""
+    import json
+
+    return json.dumps({"schema": JSON_SCHEMA, **origin, **result.to_dict()})
+
+
 class JsonLines:
     """One JSON object a line."""
 
@@ -41,16 +48,12 @@ class JsonLines:
         self._model = model
 
     def result(self, file: str, result: Result) -> None:
-        head = {"schema": JSON_SCHEMA, "model": self._model, "file": file}
-        self._line({**head, **result.to_dict()})
+        print(result_json(result, model=self._model, file=file), flush=True)
 
     def error(self, file: str, message: str) -> None:
-        self._line({"file": file, "error": message})
-
-    def _line(self, data: dict[str, object]) -> None:
         import json
 
-        print(json.dumps(data), flush=True)
+        print(json.dumps({"file": file, "error": message}), flush=True)
 
 
 class Csv:

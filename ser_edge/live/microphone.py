@@ -9,15 +9,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from ser_edge.errors import AudioError, DependencyError
-from ser_edge.live.source import POLL_SECONDS, Format, Piece, Stop
+from ser_edge.live.source import POLL_SECONDS, Format, Chunk, Stop
 
-_BLOCK_SECONDS = 0.1
+_BLOCK_SECONDS = 0.1  # of the sound card's callback
 # What may wait while the processor is busy. When it is full, the older half goes at once, so that
 # there is one gap and not many.
 _BACKLOG_BLOCKS = 100
-# A microphone that was unplugged falls silent without a word.
-_STALL_SECONDS = 3.0
-_RETRY_SECONDS = 1.0
+_STALL_SECONDS = 3.0  # without audio: PortAudio does not report a microphone that was unplugged
+_RETRY_SECONDS = 1.0  # between two attempts to open it again
 # Sound servers offer 32 channels and more, made up from one; hardware may insist on its number.
 _MAX_CHANNELS = 8
 
@@ -26,12 +25,12 @@ class Block(NamedTuple):
     """What the sound card delivered at once."""
 
     position: int  # frames from the microphone's opening
-    data: bytes
+    data: bytes  # int16, channels interleaved
     overrun: bool  # whether the sound card lost some before it
 
 
 class Backlog:
-    """Blocks that wait to be heard; when there are too many, the oldest are dropped.
+    """Blocks that wait to be classified; when there are too many, the oldest are dropped.
 
     Example:
         >>> backlog = Backlog(limit=4)
@@ -73,9 +72,9 @@ class Microphone:
     Args:
         device: its number, or a part of its name that no other has; None for the system's default.
         rate: another rate than the device's own, Hz.
-        channel: the channel that will be heard, the first being 1.
+        channel: the channel that will be used, the first being 1.
         stop: ends the audio when requested.
-        report: told, in a sentence, of lost audio and of the device's going and coming.
+        report: called with a sentence when audio is lost, and when the device goes and comes.
 
     Raises:
         DependencyError: sounddevice or PortAudio is missing.
@@ -102,31 +101,31 @@ class Microphone:
         self.lost_seconds = 0.0
         self._open()
 
-    def __iter__(self) -> Iterator[Piece]:
+    def __iter__(self) -> Iterator[Chunk]:
         """Yield audio until asked to stop; a device that disappears is waited for."""
         try:
             start = None
             while not self._stop.requested:
-                yield from self._blocks(start)
+                yield from self._chunks(start)
                 if not self._stop.requested:
                     self._report(f"{self.name} disappeared; waiting for it")
                     start = self._reopen()
         finally:
             self._close()
 
-    def _blocks(self, start: float | None) -> Iterator[Piece]:
-        """The audio until the device falls silent; `start`: seconds at which it begins."""
+    def _chunks(self, start: float | None) -> Iterator[Chunk]:
+        """Yield the audio until the device stops; `start`: seconds at which it begins."""
         origin = start or 0.0
         expected = 0
-        heard = time.monotonic()
+        latest = time.monotonic()
         while not self._stop.requested:
             block = self._backlog.get(POLL_SECONDS)
             now = time.monotonic()
             if block is None:
-                if now - heard > _STALL_SECONDS:
+                if now - latest > _STALL_SECONDS:
                     return
                 continue
-            heard = now
+            latest = now
             if block.position != expected:
                 lost = (block.position - expected) / self.format.sample_rate
                 start = origin + block.position / self.format.sample_rate
@@ -137,7 +136,7 @@ class Microphone:
                 )
             elif block.overrun:
                 self._report(f"{self.name} lost some audio before it came here")
-            yield Piece(block.data, self.format, start)
+            yield Chunk(block.data, self.format, start)
             start = None
             expected = block.position + len(block.data) // (2 * self.format.channels)
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from ser_edge import __version__
 from ser_edge.errors import DependencyError
 
 # Results that wait while the broker is away; then the oldest are dropped. At a result a second
@@ -23,19 +21,19 @@ _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _KEEPALIVE_SECONDS = 30  # a broker that is silent for half as long again is gone
 _MIN_RETRY_SECONDS = 1
 _MAX_RETRY_SECONDS = 60
-# At the end: what still waits may take this long, then the farewell this long.
+# At the end: what still waits may take this long, then leaving this long.
 _DRAIN_SECONDS = 0.4
-_FAREWELL_SECONDS = 0.2
+_DISCONNECT_SECONDS = 0.2
 
 
 class Address(NamedTuple):
     """Where results go."""
 
-    host: str
-    port: int
-    tls: bool
-    user: str | None
-    topic: str
+    host: str  # name or IP address of the broker
+    port: int  # TCP
+    tls: bool  # whether the connection is encrypted
+    user: str | None  # name by which the broker knows us
+    topic: str  # of the results
 
 
 def parse_url(url: str) -> Address:
@@ -69,55 +67,8 @@ def parse_url(url: str) -> Address:
     )
 
 
-def discovery_messages(topic: str, labels: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Topics and payloads by which Home Assistant finds the emotion and its confidence.
-
-    Their ids depend on the topic alone, so they outlive a new SD card.
-
-    Example:
-        >>> for config, payload in discovery_messages("home/kitchen", ("happy", "sad")):
-        ...     print(config)
-        homeassistant/sensor/ser_edge_home_kitchen/emotion/config
-        homeassistant/sensor/ser_edge_home_kitchen/confidence/config
-    """
-    node = "ser_edge_" + re.sub(r"[^A-Za-z0-9_-]", "_", topic)
-    entities: dict[str, dict[str, Any]] = {
-        "emotion": {
-            "name": "Emotion",
-            "device_class": "enum",
-            "options": [*labels, "none"],
-            "value_template": "{{ value_json.label or 'none' }}",
-            "json_attributes_topic": topic,
-            "icon": "mdi:emoticon-outline",
-        },
-        "confidence": {
-            "name": "Confidence",
-            "unit_of_measurement": "%",
-            "state_class": "measurement",
-            "value_template": "{{ (100 * value_json.confidence) | round(1) "
-            "if value_json.confidence is not none else none }}",
-        },
-    }
-    for name, entity in entities.items():
-        config = {
-            **entity,
-            "unique_id": f"{node}_{name}",
-            "state_topic": topic,
-            "availability_topic": availability_topic(topic),
-            "device": {
-                "identifiers": [node],
-                "name": topic,
-                "manufacturer": "ser-edge",
-                "model": "Speech emotion recognition",
-                "sw_version": __version__,
-            },
-            "origin": {"name": "ser-edge", "sw_version": __version__},
-        }
-        yield f"homeassistant/sensor/{node}/{name}/config", json.dumps(config)
-
-
 def availability_topic(topic: str) -> str:
-    """Where ``online`` and ``offline`` are told; the broker itself says the latter of the dead."""
+    """Where ``online`` and ``offline`` are published, the latter also as the last will."""
     return f"{topic}/availability"
 
 
@@ -131,9 +82,9 @@ class Publisher:
         address: broker and topic.
         password: of the address's user.
         ca_file: certificates that vouch for the broker instead of the system's.
-        labels: the emotions, for Home Assistant's discovery; None for no discovery.
+        announcements: topics and payloads that are published, retained, on every connection.
         retain: whether the broker keeps the last message for those who come later.
-        report: told, in a sentence, of everything that a person should know.
+        report: called with a sentence about everything that a person should know.
         queue_length: messages that may wait.
 
     Raises:
@@ -147,13 +98,13 @@ class Publisher:
         *,
         password: str | None = None,
         ca_file: str | None = None,
-        labels: Sequence[str] | None = None,
+        announcements: Iterable[tuple[str, str]] = (),
         retain: bool = False,
         report: Callable[[str], None],
         queue_length: int = QUEUE_LENGTH,
     ) -> None:
         self._topic = address.topic
-        self._labels = labels
+        self._announcements = tuple(announcements)
         self._retain = retain
         self._report = report
         self._trouble: str | None = None  # the one last reported
@@ -193,10 +144,10 @@ class Publisher:
             self._waiting.append(message)
             self._changed.notify_all()
         if self.dropped and not self._dropped_reported:
-            self._tell_dropped()
+            self._report_dropped()
 
     def close(self) -> None:
-        """Send what still waits, if that is soon done, say goodbye and leave."""
+        """Send what still waits, if that is soon done, publish ``offline`` and disconnect."""
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting and not self._busy, _DRAIN_SECONDS)
             self._closing = True
@@ -207,10 +158,10 @@ class Publisher:
             self._client.publish(availability_topic(self._topic), "offline", retain=True)
         self._client.disconnect()
         with self._changed:
-            self._changed.wait_for(lambda: not self._connected, _FAREWELL_SECONDS)
+            self._changed.wait_for(lambda: not self._connected, _DISCONNECT_SECONDS)
         if unsent:
             self._report(f"MQTT: results not delivered: {unsent}")
-        self._tell_dropped()
+        self._report_dropped()
 
     def _send_all(self) -> None:
         """The sender's thread: one message after another, each until the broker has it."""
@@ -232,25 +183,24 @@ class Publisher:
 
     def _on_connect(self, client: Any, _: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
-            self._tell(f"the broker refuses the connection: {reason}; trying again")
+            self._report_once(f"the broker refuses the connection: {reason}; trying again")
             return
         # Without QoS: they are sent on every connection, and must not pile up over broken ones.
         client.publish(availability_topic(self._topic), "online", retain=True)
-        if self._labels is not None:
-            for topic, payload in discovery_messages(self._topic, self._labels):
-                client.publish(topic, payload, retain=True)
+        for topic, payload in self._announcements:
+            client.publish(topic, payload, retain=True)
         with self._changed:
             self._connected = True
             self._changed.notify_all()
         if self._trouble is not None:
             self._report("MQTT: connected")
             self._trouble = None
-        self._tell_dropped()
+        self._report_dropped()
 
     def _on_connect_fail(self, client: Any, _: Any) -> None:
         # paho does not say why, but calls this while it handles the error.
         error = sys.exc_info()[1]
-        self._tell(f"cannot reach the broker: {error}; trying again")
+        self._report_once(f"cannot reach the broker: {error}; trying again")
 
     def _on_disconnect(self, client: Any, _: Any, flags: Any, reason: Any, properties: Any) -> None:
         with self._changed:
@@ -258,20 +208,20 @@ class Publisher:
             self._connected = False
             self._changed.notify_all()
         if was_connected and not self._closing:
-            self._tell(f"the connection is lost: {reason}; trying again")
+            self._report_once(f"the connection is lost: {reason}; trying again")
 
     def _on_publish(self, client: Any, _: Any, mid: int, reason: Any, properties: Any) -> None:
         with self._changed:
             self._received.add(mid)
             self._changed.notify_all()
 
-    def _tell(self, trouble: str) -> None:
+    def _report_once(self, trouble: str) -> None:
         """Report a trouble once, however often it comes."""
         if trouble != self._trouble:
             self._trouble = trouble
             self._report(f"MQTT: {trouble}")
 
-    def _tell_dropped(self) -> None:
+    def _report_dropped(self) -> None:
         if self.dropped > self._dropped_reported:
             self._dropped_reported = self.dropped
             self._report(

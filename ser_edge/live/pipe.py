@@ -8,10 +8,10 @@ import struct
 from collections.abc import Iterator
 
 from ser_edge.errors import AudioError
-from ser_edge.live.source import POLL_SECONDS, Format, Piece, Stop
+from ser_edge.live.source import POLL_SECONDS, Format, Chunk, Stop
 
 _READ_BYTES = 65_536  # what a pipe holds on Linux
-_MAX_CHUNK_BYTES = 1 << 20  # of a WAV header
+_MAX_HEADER_BYTES = 1 << 20  # of one RIFF chunk before the audio
 # A program that writes WAV into a pipe cannot know its length: it claims none, or about the most
 # that 31 or 32 bits hold.
 _UNKNOWN_BYTES = 0x7FFF_0000
@@ -27,7 +27,7 @@ _SAMPLE_FORMATS = {
 
 def read_pipe(
     descriptor: int, *, rate: int | None, channels: int, sample_format: str, stop: Stop
-) -> Iterator[Piece]:
+) -> Iterator[Chunk]:
     """Yield the audio from a file descriptor until its end.
 
     Args:
@@ -54,7 +54,7 @@ def read_pipe(
     else:
         format_ = Format(rate, channels, sample_format)
     while data := head or pipe.read_some(left):
-        yield Piece(data, format_)
+        yield Chunk(data, format_)
         head = b""
         if left is not None:
             left -= len(data)
@@ -97,19 +97,19 @@ def _wav_format(pipe: _Pipe) -> tuple[Format, int | None]:
             if format_ is None:
                 raise AudioError("standard input: the WAV stream tells no format")
             return format_, size if 0 < size < _UNKNOWN_BYTES else None
-        if size > _MAX_CHUNK_BYTES:
+        if size > _MAX_HEADER_BYTES:
             raise AudioError("standard input: the WAV stream's header is damaged")
-        chunk = pipe.read(size + size % 2)
+        body = pipe.read(size + size % 2)
         if name == b"fmt ":
-            format_ = _parse_format(chunk)
+            format_ = _parse_format(body)
 
 
-def _parse_format(chunk: bytes) -> Format:
-    if len(chunk) < 16:
+def _parse_format(body: bytes) -> Format:
+    if len(body) < 16:
         raise AudioError("standard input: the WAV stream's header is damaged")
-    tag, channels, rate, _, _, bits = struct.unpack("<HHIIHH", chunk[:16])
-    if tag == _EXTENSIBLE and len(chunk) >= 26:
-        (tag,) = struct.unpack("<H", chunk[24:26])
+    tag, channels, rate, _, _, bits = struct.unpack("<HHIIHH", body[:16])
+    if tag == _EXTENSIBLE and len(body) >= 26:
+        (tag,) = struct.unpack("<H", body[24:26])
     sample_format = _SAMPLE_FORMATS.get((tag, bits))
     if sample_format is None or not channels:
         raise AudioError(

@@ -1,4 +1,4 @@
-"""Live audio becomes results: what the sources hand out, and the loop that hears it."""
+"""Live audio becomes results: what the sources hand out, and the loop that classifies it."""
 
 from __future__ import annotations
 
@@ -11,23 +11,22 @@ if TYPE_CHECKING:
     from ser_edge.classifier import Classifier, Result
     from ser_edge.stream import Stream
 
-# How long a source waits for audio before it looks whether it is to stop.
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.1  # how long a source waits for audio before it looks whether it is to stop
 
 
 class Format(NamedTuple):
     """How a source's bytes are read: arguments of ``Classifier.stream``."""
 
     sample_rate: int  # Hz
-    channels: int
-    sample_format: str
+    channels: int  # interleaved
+    sample_format: str  # one of ser_edge.stream.SAMPLE_FORMATS
 
 
-class Piece(NamedTuple):
+class Chunk(NamedTuple):
     """Some audio, as it came."""
 
-    data: bytes
-    format: Format
+    data: bytes  # samples, cut anywhere
+    format: Format  # of these bytes
     start: float | None = None  # seconds from the beginning, where audio before it was lost
 
 
@@ -58,7 +57,7 @@ class Stop:
 
 
 def results(
-    pieces: Iterable[Piece],
+    chunks: Iterable[Chunk],
     classifier: Classifier,
     *,
     hop: float | None = None,
@@ -68,19 +67,28 @@ def results(
     """Yield a result for each window of live audio, unfinished ones included.
 
     No window reaches over a place where audio was lost.
+
+    Args:
+        chunks: from a microphone or a pipe.
+        classifier: what classifies them.
+        hop, smoothing, channel: as for ``Classifier.stream``.
+
+    Raises:
+        AudioError: the audio is not usable.
+        ValueError: an argument is out of range.
     """
     stream: Stream | None = None
     format_: Format | None = None
-    for piece in pieces:
-        if stream is not None and (piece.start is not None or piece.format != format_):
+    for chunk in chunks:
+        if stream is not None and (chunk.start is not None or chunk.format != format_):
             yield from stream.flush()
-        if stream is None or piece.format != format_:
-            format_ = piece.format
+        if stream is None or chunk.format != format_:
+            format_ = chunk.format
             stream = classifier.stream(
                 hop=hop, smoothing=smoothing, channel=channel, **format_._asdict()
             )
-        if piece.start is not None:
-            stream.reset(start=piece.start)
-        yield from stream.push(piece.data)
+        if chunk.start is not None:
+            stream.reset(start=chunk.start)
+        yield from stream.push(chunk.data)
     if stream is not None:
         yield from stream.flush()

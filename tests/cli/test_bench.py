@@ -51,12 +51,12 @@ def test_timing_is_median_and_95th_percentile(monkeypatch: pytest.MonkeyPatch) -
 
 def test_command(monkeypatch: pytest.MonkeyPatch, report: bench.Report) -> None:
     monkeypatch.setattr(bench, "benchmark", lambda *_, **__: report)
-    table = CliRunner().invoke(cli.cli, ["bench"], catch_exceptions=False)
+    table = CliRunner().invoke(cli.program, ["bench"], catch_exceptions=False)
     assert table.exit_code == 0
     assert table.output.splitlines()[-1] == report.score()
     for word in ("decode", "features", "inference", "total", "real-time factor", "cold start"):
         assert word in table.output
-    as_json = CliRunner().invoke(cli.cli, ["bench", "--json"], catch_exceptions=False)
+    as_json = CliRunner().invoke(cli.program, ["bench", "--json"], catch_exceptions=False)
     data = json.loads(as_json.output)
     assert data["schema"] == 1
     assert data["score"] == report.score()

@@ -17,6 +17,7 @@ import pytest
 import soundfile
 
 from ser_edge import cli
+from ser_edge.cli import options
 from ser_edge.selftest import reference_signal
 
 RATE = 16_000
@@ -32,7 +33,7 @@ def listening(*arguments: str, **options) -> subprocess.Popen:
     )
 
 
-def heard(data: bytes, *arguments: str, **options) -> tuple[list[dict], str, int]:
+def messages_of(data: bytes, *arguments: str, **options) -> tuple[list[dict], str, int]:
     process = listening("-", "--json", *arguments, **options)
     out, err = process.communicate(data, timeout=60)
     return [json.loads(line) for line in out.splitlines()], err.decode(), process.returncode
@@ -57,14 +58,14 @@ def recording(tmp_path_factory) -> Path:
 def test_a_pipe_gives_the_results_of_the_file(recording, classifier):
     expected = [r.to_dict() for r in classifier.windows(recording, hop=1.0)]
     wav = recording.read_bytes()
-    messages, err, code = heard(wav, "--hop", "1")
+    messages, err, code = messages_of(wav, "--hop", "1")
     assert (err, code) == ("", 0)
     assert without_time(messages) == expected
     assert {m["schema"] for m in messages} == {1}
     assert {m["model"] for m in messages} == {classifier.model.metadata.name}
     assert all(re.fullmatch(r"20\d\d-\d\d-\d\dT[\d:.]+\+00:00", m["time"]) for m in messages)
     raw = wav[wav.index(b"data") + 8 :]
-    messages, _, code = heard(raw + b"\1", "--hop", "1", "--rate", "48000")
+    messages, _, code = messages_of(raw + b"\1", "--hop", "1", "--rate", "48000")
     assert code == 0
     assert without_time(messages) == expected
 
@@ -75,16 +76,16 @@ def test_a_wav_stream_without_length_and_with_other_chunks(classifier):
     extensible = struct.pack("<HHIIHHHHIH14s", 0xFFFE, 2, RATE, 0, 4, 16, 22, 16, 3, 1, bytes(14))
     head = b"RIFF\xff\xff\xff\xffWAVELIST" + struct.pack("<I", 3) + b"abc\0"
     head += b"fmt " + struct.pack("<I", len(extensible)) + extensible
-    messages, err, code = heard(head + b"data\xff\xff\xff\xff" + stereo)
+    messages, err, code = messages_of(head + b"data\xff\xff\xff\xff" + stereo)
     assert (err, code) == ("", 0)
     stream = classifier.stream(RATE)
     expected = [*stream.push(samples), *stream.flush()]
     assert without_time(messages) == [r.to_dict() for r in expected]
 
 
-def test_nothing_after_the_audio_of_a_wav_stream_is_heard(recording, classifier):
+def test_nothing_after_the_audio_of_a_wav_stream_is_messages_of(recording, classifier):
     expected = [r.to_dict() for r in classifier.windows(recording)]
-    messages, _, code = heard(recording.read_bytes() + b"LIST" + bytes(100_000))
+    messages, _, code = messages_of(recording.read_bytes() + b"LIST" + bytes(100_000))
     assert code == 0
     assert without_time(messages) == expected
 
@@ -114,31 +115,31 @@ def test_nothing_after_the_audio_of_a_wav_stream_is_heard(recording, classifier)
 )
 def test_bad_input_is_one_sentence(data, message):
     raw = ["--rate", "16000", "--format", "float32"] if message == "NaN" else []
-    messages, err, code = heard(data, *raw)
-    assert (messages, code) == ([], cli.EXIT_FAILED)
+    messages, err, code = messages_of(data, *raw)
+    assert (messages, code) == ([], options.EXIT_FAILED)
     assert err.startswith("ser-edge: ")
     assert err.count("\n") == 1
     assert message in err
 
 
 def test_an_empty_pipe_is_no_error():
-    assert heard(b"") == ([], "", 0)
+    assert messages_of(b"") == ([], "", 0)
 
 
 def test_options_come_from_the_environment(recording):
     environment = {**os.environ, "SER_EDGE_LISTEN_HOP": "4", "SER_EDGE_LISTEN_RATE": "48000"}
-    messages, _, code = heard(recording.read_bytes(), env=environment)
+    messages, _, code = messages_of(recording.read_bytes(), env=environment)
     assert code == 0
     assert [m["start"] for m in messages] == [0, 4, 8]
 
 
 def test_only_changes(recording):
-    every, _, _ = heard(recording.read_bytes(), "--hop", "0.5", "--threshold", "0")
+    every, _, _ = messages_of(recording.read_bytes(), "--hop", "0.5", "--threshold", "0")
     kinds = [(m["label"], m["reason"]) for m in every]
     changes = [kind for before, kind in zip([None, *kinds], kinds) if kind != before]
     assert len(changes) < len(kinds)
     arguments = ("--hop", "0.5", "--threshold", "0", "--only-changes")
-    few, _, _ = heard(recording.read_bytes(), *arguments)
+    few, _, _ = messages_of(recording.read_bytes(), *arguments)
     assert [(m["label"], m["reason"]) for m in few] == changes
 
 
@@ -197,7 +198,7 @@ def test_a_reader_that_leaves_ends_it(recording):
         process.stdin.close()
     except BrokenPipeError:
         pass
-    assert process.wait(timeout=60) == cli.EXIT_CLOSED_PIPE
+    assert process.wait(timeout=60) == options.EXIT_CLOSED_PIPE
     assert process.stderr is not None
     assert process.stderr.read() == b""
 
@@ -209,9 +210,3 @@ def test_usage(monkeypatch, capsys):
             cli.main()
         assert exit_.value.code == 2
     assert "Usage" in capsys.readouterr().err
-
-
-def test_the_command_is_loaded_only_when_it_is_used():
-    code = "import sys; import ser_edge.cli; print('ser_edge.cli.listen' in sys.modules)"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-    assert shown.stdout.strip() == b"False"

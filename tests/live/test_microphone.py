@@ -1,165 +1,158 @@
-"""The microphone's path for real: PulseAudio plays into a null sink, PortAudio records from it."""
+"""A microphone: lost audio is reported, a lost device is waited for, and nothing piles up."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import signal
-import subprocess
 import sys
+import threading
 import time
-from pathlib import Path
+import types
 
-import numpy as np
 import pytest
 
-from ser_edge import Classifier
+from ser_edge import AudioError, DependencyError
+from ser_edge.live import microphone
+from ser_edge.live.microphone import Backlog, Microphone
+from ser_edge.live.source import Format, Stop
 
-SOURCE_RATE = 48_000
-GAP_SECONDS = 4.5  # longer than a window, so that no window holds two recordings
 
+class Card:
+    """What sounddevice offers, with a card that can be unplugged and asked for audio."""
 
-class Server:
-    """A PulseAudio of our own whose only microphone hears what is played."""
+    class PortAudioError(Exception):
+        pass
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._socket = folder / "socket"
-        alsa = folder / "asound.conf"
-        alsa.write_text(
-            "</usr/share/alsa/alsa.conf>\npcm.!default { type pulse }\nctl.!default { type pulse }"
-        )
-        self.environment = {
-            **os.environ,
-            "PULSE_SERVER": f"unix:{self._socket}",
-            "PULSE_SOURCE": "cable.monitor",
-            "PULSE_RUNTIME_PATH": str(folder / "runtime"),
-            "XDG_CONFIG_HOME": str(folder),
-            "ALSA_CONFIG_PATH": str(alsa),
+    def __init__(self) -> None:
+        self.plugged = True
+        self.rate = 44_100.0
+        self.channels = 2
+        self.scans = 0
+        self.open: list = []
+        self.closed: list = []
+        self.default = types.SimpleNamespace(device=[0, 0])
+
+    def query_devices(self, device=None, kind=None):
+        info = {
+            "name": "Test card",
+            "max_input_channels": self.channels,
+            "default_samplerate": self.rate,
         }
-        self.start()
+        if kind is None:
+            return [info, {**info, "max_input_channels": 0}]
+        if device not in (None, 0, "Test") or not self.plugged:
+            raise ValueError(f"No input device matching {device!r}")
+        return info
 
-    def start(self) -> None:
-        self._socket.unlink(missing_ok=True)
-        command = ["pulseaudio", "-n", "--daemonize=no", "--use-pid-file=no"]
-        command += ["--exit-idle-time=-1", "--disable-shm=yes"]
-        command += ["-L", "module-null-sink sink_name=cable rate=48000 channels=2"]
-        command += ["-L", f"module-native-protocol-unix auth-anonymous=1 socket={self._socket}"]
-        with (self._folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                command, env=self.environment, stdout=log, stderr=subprocess.STDOUT
-            )
-        for _ in range(100):
-            if self._socket.exists():
-                return
-            time.sleep(0.1)
-        pytest.skip(
-            "NO MICROPHONE TESTED: PulseAudio does not start: "
-            + (self._folder / "log").read_text()[-300:]
+    def RawInputStream(self, **arguments):
+        return types.SimpleNamespace(
+            start=lambda: self.open.append(arguments),
+            close=lambda ignore_errors: self.closed.append(arguments),
         )
 
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
+    def _terminate(self) -> None:
+        self.scans += 1
 
-    def play(self, samples: np.ndarray) -> None:
-        """In real time, as the null sink takes it."""
-        data = np.rint(samples * 32767).astype("<i2").tobytes()
-        command = ["pacat", "--playback", "--device=cable", f"--rate={SOURCE_RATE}"]
-        command += ["--channels=1", "--format=s16le", "--latency-msec=200"]
-        subprocess.run(command, input=data, env=self.environment, check=True, timeout=120)
+    def _initialize(self) -> None:
+        pass
+
+    def deliver(self, frames: int, *, overflow: bool = False) -> None:
+        arguments = self.open[-1]
+        status = types.SimpleNamespace(input_overflow=overflow)
+        arguments["callback"](bytes(2 * frames * arguments["channels"]), frames, None, status)
 
 
 @pytest.fixture
-def server(tmp_path):
-    for program in ("pulseaudio", "pacat"):
-        if shutil.which(program) is None:
-            pytest.skip(f"NO MICROPHONE TESTED: there is no {program}: apt install pulseaudio")
-    try:
-        import sounddevice  # noqa: F401
-    except (ImportError, OSError) as error:
-        pytest.skip(f"NO MICROPHONE TESTED: {error}")
-    server = Server(tmp_path)
-    yield server
-    server.kill()
+def card(monkeypatch):
+    card = Card()
+    monkeypatch.setitem(sys.modules, "sounddevice", card)
+    return card
 
 
-def listening(server: Server, *arguments: str) -> subprocess.Popen:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ser_edge", "listen", "--json", "--threshold", "0", *arguments],
-        env=server.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    process.stdout.readline()  # the first window is full: it records
-    return process
+def test_the_card_s_own_rate_and_channels(card):
+    opened = Microphone("Test", stop=Stop(), report=print)
+    assert opened.format == Format(44_100, 2, "int16")
+    assert card.open[0]["samplerate"] == 44_100
+    card.channels = 32  # a sound server's
+    assert Microphone(stop=Stop(), report=print).format.channels == 1
+    assert Microphone(channel=3, stop=Stop(), report=print).format.channels == 3
+    assert Microphone("0", rate=48_000, stop=Stop(), report=print).format.sample_rate == 48_000
 
 
-def results(out: bytes) -> list[dict]:
-    return [json.loads(line) for line in out.splitlines()]
+def test_a_microphone_that_is_not_there(card):
+    with pytest.raises(AudioError, match=r"device 'Nowhere'.*--list-devices"):
+        Microphone("Nowhere", stop=Stop(), report=print)
+    card.plugged = False
+    with pytest.raises(AudioError, match="the default microphone"):
+        Microphone(stop=Stop(), report=print)
 
 
-def test_a_microphone_hears_what_a_file_holds(server, speech, recordings, classifier):
-    from ser_edge.resample import resample
-
-    # Answers that are no toss-up: a window that starts elsewhere than the file may tip those.
-    hearer = Classifier(classifier.model, threshold=0)
-    expected = []
-    played = []
-    for clip in (recordings[clip.path.name] for clip in speech[::10]):
-        if len(expected) == 4 or not 1 < clip.size / 16_000 < 3:
-            continue
-        loud = resample(clip, 16_000, SOURCE_RATE)
-        result = hearer.classify_samples(loud, SOURCE_RATE)
-        if result.label and result.confidence > 0.7:
-            expected.append(result.label)
-            played += [loud, np.zeros(round(GAP_SECONDS * SOURCE_RATE), np.float32)]
-    assert len(expected) == 4
-    process = listening(server, "--device", "default", "--hop", "0.25")
-    server.play(np.concatenate(played))
-    process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=10)
-    assert process.returncode == 0
-    assert b"listening to default" in err
-    # Windows that hold a recording's beginning, all of it, and its end follow one another.
-    groups: list[list[str]] = [[]]
-    for result in results(out):
-        if result["reason"] == "silence":
-            groups += [[]] if groups[-1] else []
-        else:
-            groups[-1].append(result["label"])
-    heard = [group[len(group) // 2] for group in groups if group]
-    assert heard == expected
+def test_without_sounddevice(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    with pytest.raises(DependencyError, match=r"ser-edge\[mic\].*libportaudio2"):
+        Microphone(stop=Stop(), report=print)
 
 
-def test_a_sound_server_that_dies_is_waited_for(server):
-    process = listening(server, "--hop", "1")
-    server.kill()
-    assert process.stderr is not None
-    for line in process.stderr:
-        if b"disappeared" in line:
-            break
-    server.start()
-    for line in process.stderr:
-        if b"is back" in line:
-            break
-    assert process.stdout is not None
-    before = json.loads(process.stdout.readline())
-    while (after := json.loads(process.stdout.readline()))["start"] < before["end"]:
-        before = after
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
-    assert process.returncode == 0
-    assert after["start"] >= before["end"] + 1
+def test_devices_are_listed(card):
+    assert list(microphone.devices()) == ["*   0  Test card (2 channels, 44100 Hz)"]
 
 
-def test_a_killed_listener_leaves_the_microphone_to_others(server):
-    process = listening(server)
-    process.kill()
-    process.communicate()
-    process = listening(server)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
-    assert process.returncode == 0
+def test_an_overrun_drops_the_oldest_and_is_counted(card):
+    reports: list[str] = []
+    stop = Stop()
+    opened = Microphone(stop=stop, report=reports.append)
+    block = 4410  # a tenth of a second
+    for _ in range(microphone._BACKLOG_BLOCKS + 1):
+        card.deliver(block)
+    chunks = iter(opened)
+    got = [next(chunks) for _ in range(microphone._BACKLOG_BLOCKS // 2 + 1)]
+    assert got[0].start == pytest.approx(5.0)
+    assert {chunk.start for chunk in got[1:]} == {None}
+    assert reports == ["too slow for live audio: dropped 5.0 s, 5.0 s in all"]
+    card.deliver(block, overflow=True)
+    assert next(chunks).start is None
+    assert "lost some audio" in reports[-1]
+    stop.requested = True
+    assert list(chunks) == []
+    assert card.closed == card.open
+
+
+def test_the_backlog_never_grows():
+    backlog = Backlog(limit=10)
+    for _ in range(1000):
+        backlog.put(b"..", frames=1)
+    positions = []
+    while (block := backlog.get(0)) is not None:
+        positions.append(block.position)
+    assert 5 <= len(positions) <= 10
+    assert positions == list(range(1000 - len(positions), 1000))
+
+
+def test_a_card_that_disappears_is_waited_for(card, monkeypatch):
+    monkeypatch.setattr(microphone, "_STALL_SECONDS", 0.2)
+    monkeypatch.setattr(microphone, "_RETRY_SECONDS", 0.1)
+    reports: list[str] = []
+    stop = Stop()
+    opened = Microphone("Test", stop=stop, report=reports.append)
+    chunks = iter(opened)
+    card.deliver(4410)
+    assert next(chunks).start is None
+
+    def plug_in() -> None:
+        card.plugged = False
+        while card.scans < 3:
+            time.sleep(0.01)
+        card.rate, card.plugged = 48_000.0, True
+        while len(card.open) < 2:
+            time.sleep(0.01)
+        card.deliver(4800)
+
+    helper = threading.Thread(target=plug_in)
+    helper.start()
+    chunk = next(chunks)
+    helper.join()
+    assert chunk.format.sample_rate == 48_000
+    assert chunk.start is not None
+    assert chunk.start > 0.2
+    assert reports == ["Test card disappeared; waiting for it", "Test card is back"]
+    stop.requested = True
+    assert list(chunks) == []
+    assert card.closed == card.open  # each once

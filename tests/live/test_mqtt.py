@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from ser_edge import DependencyError
-from ser_edge.live.mqtt import Publisher, discovery_messages, parse_url
+from ser_edge.live.homeassistant import discovery_messages
+from ser_edge.live.mqtt import Publisher, parse_url
 
 TOPIC = "home/kitchen/emotion"
 
@@ -147,20 +148,11 @@ def test_without_paho(monkeypatch):
         Publisher(parse_url("mqtt://host/t"), report=print)
 
 
-def test_home_assistant_finds_what_is_published():
-    configs = {topic.split("/")[3]: json.loads(p) for topic, p in discovery_messages("a/b", ["x"])}
-    assert set(configs) == {"emotion", "confidence"}
-    assert {c["state_topic"] for c in configs.values()} == {"a/b"}
-    assert {c["availability_topic"] for c in configs.values()} == {"a/b/availability"}
-    assert {tuple(c["device"]["identifiers"]) for c in configs.values()} == {("ser_edge_a_b",)}
-    assert configs["emotion"]["options"] == ["x", "none"]
-    assert len({c["unique_id"] for c in configs.values()}) == 2
-
-
 def test_availability_discovery_and_messages(broker, publisher):
     server = broker()
     consumer = Consumer(server)
-    sender, reports = publisher(server, labels=("happy", "sad"))
+    announcements = dict(discovery_messages(TOPIC, ("happy", "sad")))
+    sender, reports = publisher(server, announcements=announcements.items())
     for number in range(5):
         sender.send(str(number))
     eventually(lambda: len(consumer.on(TOPIC)) == 5)
@@ -173,10 +165,9 @@ def test_availability_discovery_and_messages(broker, publisher):
     consumer.leave()
     assert reports == []
     later = Consumer(server)  # finds what the broker retained
-    expected = dict(discovery_messages(TOPIC, ("happy", "sad")))
     eventually(lambda: len(later.messages) >= 3)
     retained = {topic: payload for topic, payload, retained in later.messages if retained}
-    assert retained == {**expected, f"{TOPIC}/availability": "offline"}
+    assert retained == {**announcements, f"{TOPIC}/availability": "offline"}
     later.leave()
 
 

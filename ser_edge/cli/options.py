@@ -1,0 +1,104 @@
+"""What the commands share: exit codes, options, and how a model is found."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ser_edge.classifier import Classifier
+
+EXIT_FAILED = 1  # some file could not be classified; the others were
+EXIT_UNUSABLE = 3  # the model or the installation is unusable: nothing was classified
+EXIT_INTERRUPTED = 130  # Ctrl-C
+EXIT_CLOSED_PIPE = 141  # the reader of the output went away
+
+# Those of ser_edge.gate, which cannot be imported here: it loads numpy, and the command line's
+# help and `ser-edge doctor` have to work without. A test compares the two.
+GATES = ("syllables", "silero", "off")
+
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Threads of the model's interpreter.",
+)
+channel_option = click.option(
+    "--channel", type=click.IntRange(1), help="Use one channel, not the mean of all."
+)
+top_option = click.option(
+    "--top", type=click.IntRange(1), help="Show only the N most probable emotions."
+)
+
+
+def model_option(help: str) -> Callable[[Any], Any]:
+    """``--model``, described by `help`."""
+    return click.option(
+        "--model", default="default", show_default=True, metavar="NAME-OR-FILE", help=help
+    )
+
+
+def decision_options(command: Any) -> Any:
+    """The options that choose a model and how it decides."""
+    for option in (
+        threads_option,
+        click.option(
+            "--gate",
+            type=click.Choice(GATES),
+            default=GATES[0],
+            show_default=True,
+            help="What tells speech from noise: voiced syllables, Silero's network (extra "
+            "'vad'), or nothing.",
+        ),
+        click.option(
+            "--threshold",
+            type=click.FloatRange(0, 1),
+            help="Probability below which an answer is 'uncertain'.  [default: the model's own]",
+        ),
+        model_option("A model that comes with the package, or a .tflite of ser-edge-convert."),
+    ):
+        command = option(command)
+    return command
+
+
+def model_path(model: str, param_hint: str = "--model") -> str:
+    """The file of a bundled model by its name, or else the path itself."""
+    from ser_edge.classifier import bundled_path
+
+    try:
+        return bundled_path(model)
+    except ValueError as error:
+        if not os.path.exists(model) and os.sep not in model and not model.endswith(".tflite"):
+            raise click.BadParameter(f"{error}; nor is it a file", param_hint=param_hint) from error
+        return model
+
+
+def load_classifier(
+    model: str, *, threshold: float | None = None, num_threads: int = 1, gate: str = GATES[0]
+) -> Classifier:
+    """A bundled model by its name, or a model file by its path."""
+    from ser_edge.classifier import Classifier
+
+    classifier = Classifier.from_file(
+        model_path(model), num_threads=num_threads, threshold=threshold, gate=gate
+    )
+    log("loaded %r", classifier.model)
+    return classifier
+
+
+def complain(message: str) -> None:
+    """One line on standard error."""
+    click.echo(f"ser-edge: {message}", err=True)
+
+
+def log(message: str, *values: object) -> None:
+    """One line on standard error, with ``--verbose``."""
+    if "logging" in sys.modules:  # loaded only when somebody listens
+        import logging
+
+        logging.getLogger("ser_edge").info(message, *values)
