@@ -9,8 +9,8 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from ser_edge import Classifier, audio, cli
-from ser_edge.gate import GATES, has_syllables, open_gate
+from ser_edge import Classifier, audio
+from ser_edge.gate import has_syllables, open_gate
 from tests.conftest import SENTENCES
 from tests.helpers.audio import RATE, noise, voice
 

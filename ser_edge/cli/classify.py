@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,6 +24,7 @@ from ser_edge.errors import AudioError
 
 if TYPE_CHECKING:
     from ser_edge.cli.plot import Timeline
+    from ser_edge.result import Result
 
 
 @click.command()
@@ -107,14 +108,20 @@ def classify(
     with _progress(files) as remaining:
         for file in remaining:
             try:
-                if timeline is not None:
-                    results = timeline.follow(classifier, file, hop=hop, channel=channel)
-                elif windows:
-                    results = classifier.windows(file, hop=hop, channel=channel)
+                results: Iterable[Result]
+                if windows:
+                    tap = None if timeline is None else timeline.add_samples
+                    results = classifier.windows(file, hop=hop, channel=channel, on_chunk=tap)
                 else:
-                    results = iter([classifier.classify(file, channel=channel)])
+                    results = [classifier.classify(file, channel=channel)]
+                drawn = []
                 for result in results:
                     writer.result(file, result)
+                    if timeline is not None:
+                        drawn.append(result)
+                if timeline is not None:
+                    title = "standard input" if file == "-" else os.path.basename(file)
+                    timeline.save(title, drawn, classifier.labels)
                 log("classified %s", file)
             except AudioError as error:
                 fail(file, str(error))

@@ -129,20 +129,16 @@ def _resampling() -> Check:
 
 
 def _model(name: str) -> Iterator[Check]:
-    from ser_edge.classifier import bundled_path
     from ser_edge.model import Model
+    from ser_edge.model_file import find
     from ser_edge.selftest import TOLERANCE, reference_error
 
     try:
-        path = bundled_path(name)
-    except ValueError:
-        path = name
-    try:
-        model = Model(path)
-    except SerEdgeError as error:
+        model = Model(find(name))
+    except (SerEdgeError, ValueError) as error:
         yield Check("model", False, str(error), "pip install --force-reinstall ser-edge")
         return
-    yield Check("model", True, f"{model.metadata.name}, {os.path.getsize(path)} bytes")
+    yield Check("model", True, f"{model.metadata.name}, {os.path.getsize(model.path)} bytes")
     try:
         difference = reference_error(model)
     except SerEdgeError as error:

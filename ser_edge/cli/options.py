@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -68,14 +67,12 @@ def decision_options(command: Any) -> Any:
 
 def model_path(model: str, param_hint: str = "--model") -> str:
     """The file of a bundled model by its name, or else the path itself."""
-    from ser_edge.classifier import bundled_path
+    from ser_edge.model_file import find
 
     try:
-        return bundled_path(model)
+        return find(model)
     except ValueError as error:
-        if not os.path.exists(model) and os.sep not in model and not model.endswith(".tflite"):
-            raise click.BadParameter(f"{error}; nor is it a file", param_hint=param_hint) from error
-        return model
+        raise click.BadParameter(str(error), param_hint=param_hint) from error
 
 
 def load_classifier(

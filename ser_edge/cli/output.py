@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 if TYPE_CHECKING:
-    from ser_edge.classifier import Result
+    from ser_edge.result import Result
 
 JSON_SCHEMA = 1  # of a result; grows when a field changes its meaning
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ser_edge.audio import AudioSource, open_audio
 from ser_edge.errors import DependencyError
 from ser_edge.features import FloatArray
 
 if TYPE_CHECKING:
-    from ser_edge.classifier import Classifier, Result
+    from ser_edge.result import Result
 
 # Okabe and Ito's palette for colour-blind readers ("Color Universal Design", 2008), without its
 # yellow, which is too faint for a line; the emotions' colours resemble those on the terminal.
@@ -82,44 +81,38 @@ class Timeline:
         self._figure = open_figure(path)
         self._figure.set_size_inches(_INCHES)
 
-    def follow(
-        self,
-        classifier: Classifier,
-        source: AudioSource,
-        *,
-        hop: float | None = None,
-        channel: int | None = None,
-    ) -> Iterator[Result]:
-        """Yield the results of ``classifier.windows``, then write the picture.
+        self._waveform = Waveform()
+
+    def add_samples(self, samples: FloatArray, sample_rate: int) -> None:
+        """Take the next samples of the recording: the ``on_chunk`` of ``Classifier.windows``.
+
+        Args:
+            samples: float32, shape (n,).
+            sample_rate: in Hz.
+        """
+        self._waveform.push(samples, sample_rate)
+
+    def save(self, title: str, results: Sequence[Result], labels: Sequence[str]) -> None:
+        """Draw the samples so far and the results of their windows, and write the picture.
+
+        Args:
+            title: the recording's name.
+            results: at least one, in order.
+            labels: of the model.
 
         Raises:
-            AudioError, ValueError: as ``classifier.windows`` does.
             OSError: the picture cannot be written.
         """
-        results = []
-        with open_audio(source, channel=channel) as audio:
-            waveform = Waveform(round(_WAVEFORM_STEP_SECONDS * audio.sample_rate))
-            stream = classifier.stream(audio.sample_rate, hop=hop)
-            for result in stream.through(waveform.passing(audio)):
-                results.append(result)
-                yield result
-            step = waveform.step / audio.sample_rate
-            self._draw(audio.name, waveform.envelope(), step, results, classifier.labels)
+        self._draw(title, results, labels)
         save_figure(self._figure, self._path)
 
-    def _draw(
-        self,
-        name: str,
-        envelope: FloatArray,
-        step: float,
-        results: Sequence[Result],
-        labels: Sequence[str],
-    ) -> None:
+    def _draw(self, title: str, results: Sequence[Result], labels: Sequence[str]) -> None:
         figure = self._figure
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 3))
-        times = step * (np.arange(len(envelope)) + 0.5)
+        envelope = self._waveform.envelope()
+        times = self._waveform.step_seconds * (np.arange(len(envelope)) + 0.5)
         above.fill_between(times, envelope[:, 0], envelope[:, 1], color="#666666", linewidth=0)
-        above.set(title=os.path.basename(name), ylabel="waveform", yticks=())
+        above.set(title=title, ylabel="waveform", yticks=())
         middles = np.array([(result.start + result.end) / 2 for result in results])
         for number, label in enumerate(labels):
             scores = [np.nan if r.scores is None else r.scores[label] for r in results]
@@ -141,32 +134,31 @@ class Timeline:
 
 
 class Waveform:
-    """Lowest and highest sample of every step: all that a picture shows of a long recording.
+    """Lowest and highest sample of every 50 ms or so: all that a picture shows of a long recording.
 
     Example:
-        >>> waveform = Waveform(step=2)
-        >>> for _ in waveform.passing([np.float32([1, 2, 3]), np.float32([-4, 5])]):
-        ...     pass
+        >>> waveform = Waveform()
+        >>> waveform.push(np.float32([1, 2, 3]), sample_rate=40)
+        >>> waveform.push(np.float32([-4, 5]), sample_rate=40)
         >>> waveform.envelope().tolist()
         [[1.0, 2.0], [-4.0, 3.0], [5.0, 5.0]]
     """
 
-    def __init__(self, step: int) -> None:
-        self.step = step  # samples
+    def __init__(self) -> None:
         self._rest: FloatArray = np.zeros(0, np.float32)
         self._extremes: list[FloatArray] = []
 
-    def passing(self, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
-        """Yield the blocks, after a look at each."""
-        for block in blocks:
-            samples = np.concatenate([self._rest, block])
-            end = samples.size - samples.size % self.step
-            self._extremes.append(_extremes(samples[:end].reshape(-1, self.step)))
-            self._rest = samples[end:]
-            yield block
+    def push(self, samples: FloatArray, sample_rate: int) -> None:
+        """Take samples, float32, shape (n,), at the same rate (Hz) as those before."""
+        step = round(_WAVEFORM_STEP_SECONDS * sample_rate)
+        self.step_seconds = step / sample_rate
+        samples = np.concatenate([self._rest, samples])
+        end = samples.size - samples.size % step
+        self._extremes.append(_extremes(samples[:end].reshape(-1, step)))
+        self._rest = samples[end:]
 
     def envelope(self) -> FloatArray:
-        """Lowest and highest, float32, shape (steps, 2)."""
+        """Lowest and highest, float32, shape (steps, 2); the last step may be incomplete."""
         rest = [_extremes(self._rest[np.newaxis])] if self._rest.size else []
         return np.concatenate([*self._extremes, *rest])
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from ser_edge.errors import AudioError, DependencyError
-from ser_edge.live.source import POLL_SECONDS, Format, Chunk, Stop
+from ser_edge.live.source import POLL_SECONDS, Chunk, Format, Stop
 
 _BLOCK_SECONDS = 0.1  # of the sound card's callback
 # What may wait while the processor is busy. When it is full, the older half goes at once, so that

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterator
 
 from ser_edge.errors import AudioError
-from ser_edge.live.source import POLL_SECONDS, Format, Chunk, Stop
+from ser_edge.live.source import POLL_SECONDS, Chunk, Format, Stop
 
 _READ_BYTES = 65_536  # what a pipe holds on Linux
 _MAX_HEADER_BYTES = 1 << 20  # of one RIFF chunk before the audio

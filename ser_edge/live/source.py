@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from ser_edge.classifier import Classifier, Result
+    from ser_edge.classifier import Classifier
+    from ser_edge.result import Result
     from ser_edge.stream import Stream
 
 POLL_SECONDS = 0.1  # how long a source waits for audio before it looks whether it is to stop
