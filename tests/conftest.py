@@ -1,12 +1,17 @@
-"""What many tests share: real speech where it is present, and the bundled model."""
+"""What many tests share: real speech where it is present, the bundled model, the command."""
 
 from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ser_edge import Classifier, audio
+from ser_edge import Classifier, audio, cli
 from ser_edge.convert.corpus.clips import Clip, default_folder, read_index
 
 # Programs, not tests; they import peers that only their readers install.
@@ -48,3 +53,27 @@ def classifier() -> Classifier:
 def ungated() -> Classifier:
     """The bundled model with every decision but silence and length turned off."""
     return Classifier.bundled(gate="off", threshold=0.0)
+
+
+class Outcome(NamedTuple):
+    code: int  # with which the command left
+    out: str  # standard output
+    err: str  # standard error
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Outcome]:
+    """Runs ``ser-edge`` with these arguments, and standard input where given."""
+
+    def run(*arguments: object, stdin: bytes | None = None) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["ser-edge", *map(str, arguments)])
+        if stdin is not None:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        captured = capsys.readouterr()
+        return Outcome(exit_.value.code, captured.out, captured.err)
+
+    return run
