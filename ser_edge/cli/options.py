@@ -1,4 +1,4 @@
-"""What the commands share: exit codes, options, and how a model is found."""
+"""What the commands share: exit codes, options, and how a model is loaded."""
 
 from __future__ import annotations
 
@@ -65,25 +65,18 @@ def decision_options(command: Any) -> Any:
     return command
 
 
-def model_path(model: str, param_hint: str = "--model") -> str:
-    """The file of a bundled model by its name, or else the path itself."""
-    from ser_edge.model_file import find
-
-    try:
-        return find(model)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint=param_hint) from error
-
-
 def load_classifier(
     model: str, *, threshold: float | None = None, num_threads: int = 1, gate: str = GATES[0]
 ) -> Classifier:
     """A bundled model by its name, or a model file by its path."""
     from ser_edge.classifier import Classifier
+    from ser_edge.model_file import find
 
-    classifier = Classifier.from_file(
-        model_path(model), num_threads=num_threads, threshold=threshold, gate=gate
-    )
+    try:
+        path = find(model)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--model") from error
+    classifier = Classifier.from_file(path, num_threads=num_threads, threshold=threshold, gate=gate)
     log("loaded %r", classifier.model)
     return classifier
 

@@ -13,54 +13,66 @@ import soundfile
 
 from ser_edge import Classifier
 from ser_edge.cli import options
-from ser_edge.selftest import reference_signal
-
-RATE = 16_000
+from tests.helpers.audio import RATE, silence, voice
 
 
-def test_json_lines_hold_the_api_s_result(run, voice, classifier):
-    outcome = run("classify", "--json", "--threshold", "0", voice)
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    path = tmp_path / "voice.wav"
+    soundfile.write(path, voice(3.0), RATE)
+    return path
+
+
+@pytest.fixture
+def silent(tmp_path: Path) -> Path:
+    path = tmp_path / "silence.wav"
+    soundfile.write(path, silence(1.0), RATE)
+    return path
+
+
+def test_json_lines_hold_the_api_s_result(run, recording, classifier):
+    outcome = run("classify", "--json", "--threshold", "0", recording)
     assert outcome.code == 0
-    result = Classifier(classifier.model, threshold=0).classify(voice)
+    result = Classifier(classifier.model, threshold=0).classify(recording)
     assert json.loads(outcome.out) == {
         "schema": 1,
         "model": classifier.model.metadata.name,
-        "file": str(voice),
+        "file": str(recording),
         **result.to_dict(),
     }
     assert outcome.err == ""
 
 
-def test_json_has_null_label_and_scores_for_silence(run, silence):
-    line = json.loads(run("classify", "--json", silence).out)
+def test_json_has_null_label_and_scores_for_silence(run, silent):
+    line = json.loads(run("classify", "--json", silent).out)
     assert (line["label"], line["confidence"], line["scores"]) == (None, None, None)
     assert line["reason"] == "silence"
 
 
-def test_uncertain_keeps_its_scores(run, voice, classifier):
-    line = json.loads(run("classify", "--json", "--threshold", "1", voice).out)
+def test_uncertain_keeps_its_scores(run, recording, classifier):
+    line = json.loads(run("classify", "--json", "--threshold", "1", recording).out)
     assert (line["label"], line["reason"]) == (None, "uncertain")
     assert list(line["scores"]) == list(classifier.labels)
     assert sum(line["scores"].values()) == pytest.approx(1)
 
 
-def test_a_bad_file_fails_alone(run, voice, tmp_path):
+def test_a_bad_file_fails_alone(run, recording, tmp_path):
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"RIFF")
     missing = tmp_path / "missing.wav"
-    outcome = run("classify", "--json", broken, voice, missing)
+    outcome = run("classify", "--json", broken, recording, missing)
     assert outcome.code == options.EXIT_FAILED
     lines = [json.loads(line) for line in outcome.out.splitlines()]
-    assert [line["file"] for line in lines] == [str(broken), str(voice), str(missing)]
+    assert [line["file"] for line in lines] == [str(broken), str(recording), str(missing)]
     assert set(lines[0]) == set(lines[2]) == {"file", "error"}
     complaints = outcome.err.splitlines()
     assert len(complaints) == 2
     assert all(c.startswith("ser-edge: ") and str(tmp_path) in c for c in complaints)
 
 
-def test_folders_are_searched(run, voice, silence, tmp_path):
+def test_folders_are_searched(run, recording, silent, tmp_path):
     (tmp_path / "deep" / "er").mkdir(parents=True)
-    voice.rename(tmp_path / "deep" / "er" / "voice.WAV")
+    recording.rename(tmp_path / "deep" / "er" / "voice.WAV")
     (tmp_path / "notes.txt").write_text("no audio")
     outcome = run("classify", "--json", tmp_path)
     assert outcome.code == 0
@@ -68,44 +80,44 @@ def test_folders_are_searched(run, voice, silence, tmp_path):
     assert sorted(names) == ["silence.wav", "voice.WAV"]
 
 
-def test_an_empty_folder_is_an_error_but_stops_nothing(run, voice, tmp_path):
+def test_an_empty_folder_is_an_error_but_stops_nothing(run, recording, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
-    outcome = run("classify", "--json", empty, voice)
+    outcome = run("classify", "--json", empty, recording)
     assert outcome.code == options.EXIT_FAILED
     assert str(empty) in outcome.err
-    assert json.loads(outcome.out.splitlines()[-1])["file"] == str(voice)
+    assert json.loads(outcome.out.splitlines()[-1])["file"] == str(recording)
 
 
-def test_csv_round_trips(run, voice, silence, classifier):
-    outcome = run("classify", "--csv", "--threshold", "0", voice, silence, "missing.wav")
+def test_csv_round_trips(run, recording, silent, classifier):
+    outcome = run("classify", "--csv", "--threshold", "0", recording, silent, "missing.wav")
     rows = list(csv.DictReader(io.StringIO(outcome.out)))
-    assert [row["file"] for row in rows] == [str(voice), str(silence), "missing.wav"]
+    assert [row["file"] for row in rows] == [str(recording), str(silent), "missing.wav"]
     scores = {label: float(rows[0][label]) for label in classifier.labels}
-    assert scores == dict(Classifier(classifier.model, threshold=0).classify(voice).scores)
+    assert scores == dict(Classifier(classifier.model, threshold=0).classify(recording).scores)
     assert rows[1]["reason"] == "silence"
     assert rows[1]["label"] == rows[1]["happy"] == ""
     assert "missing.wav" in rows[2]["error"]
 
 
-def test_table_of_one_file_shows_every_emotion(run, voice, classifier):
-    lines = run("classify", "--threshold", "0", voice).out.splitlines()
-    assert str(voice) in lines[0]
+def test_table_of_one_file_shows_every_emotion(run, recording, classifier):
+    lines = run("classify", "--threshold", "0", recording).out.splitlines()
+    assert str(recording) in lines[0]
     assert {line.split()[0] for line in lines[1:]} == set(classifier.labels)
     shares = [float(line.split()[-2]) for line in lines[1:]]
     assert shares == sorted(shares, reverse=True)
-    assert len(run("classify", "--top", "2", voice).out.splitlines()) == 3
+    assert len(run("classify", "--top", "2", recording).out.splitlines()) == 3
 
 
-def test_table_of_many_has_a_line_each(run, voice, silence):
-    lines = run("classify", "--threshold", "0", voice, silence).out.splitlines()
+def test_table_of_many_has_a_line_each(run, recording, silent):
+    lines = run("classify", "--threshold", "0", recording, silent).out.splitlines()
     assert len(lines) == 2
     assert "no emotion (silence)" in lines[1]
 
 
 def test_windows_make_a_timeline(run, tmp_path, classifier):
     path = tmp_path / "long.wav"
-    soundfile.write(path, reference_signal(RATE, 9.0), RATE)
+    soundfile.write(path, voice(9.0), RATE)
     lines = run("classify", "--windows", "--hop", "2.5", "--json", path).out.splitlines()
     spans = [(json.loads(line)["start"], json.loads(line)["end"]) for line in lines]
     assert spans == [(0, 4), (2.5, 6.5), (5, 9)]
@@ -114,16 +126,16 @@ def test_windows_make_a_timeline(run, tmp_path, classifier):
     assert "0:00:02.5 - 0:00:06.5" in table[1]
 
 
-def test_standard_input_is_a_file_too(run, voice):
-    line = json.loads(run("classify", "--json", "-", stdin=voice.read_bytes()).out)
-    direct = json.loads(run("classify", "--json", voice).out)
+def test_standard_input_is_a_file_too(run, recording):
+    line = json.loads(run("classify", "--json", "-", stdin=recording.read_bytes()).out)
+    direct = json.loads(run("classify", "--json", recording).out)
     assert line["file"] == "-"
     assert line["scores"] == direct["scores"]
 
 
 def test_channel_picks_one(run, tmp_path):
     path = tmp_path / "stereo.wav"
-    soundfile.write(path, np.stack([np.zeros(3 * RATE), reference_signal(RATE, 3.0)], 1), RATE)
+    soundfile.write(path, np.stack([np.zeros(3 * RATE), voice(3.0)], 1), RATE)
     assert json.loads(run("classify", "--json", "--channel", 1, path).out)["reason"] == "silence"
     assert json.loads(run("classify", "--json", "--channel", 2, path).out)["reason"] != "silence"
     outcome = run("classify", "--channel", 3, path)
@@ -131,9 +143,9 @@ def test_channel_picks_one(run, tmp_path):
     assert "channel 3" in outcome.err
 
 
-def test_a_name_cannot_steer_the_terminal(run, voice, tmp_path):
+def test_a_name_cannot_steer_the_terminal(run, recording, tmp_path):
     evil = tmp_path / "\x1b[31mred.wav"
-    voice.rename(evil)
+    recording.rename(evil)
     assert "\x1b" not in run("classify", evil).out
 
 
@@ -155,15 +167,15 @@ def test_wrong_usage_exits_with_2(run, arguments):
     assert "Error:" in outcome.err
 
 
-def test_an_unusable_model_exits_with_3(run, voice, tmp_path):
+def test_an_unusable_model_exits_with_3(run, recording, tmp_path):
     path = tmp_path / "bad.tflite"
     path.write_bytes(b"nothing of the sort")
-    outcome = run("classify", "--model", path, voice)
+    outcome = run("classify", "--model", path, recording)
     assert outcome.code == options.EXIT_UNUSABLE
     assert outcome.err == f"ser-edge: {path} is not a TFLite model\n"
     assert outcome.out == ""
 
 
-def test_options_come_from_the_environment(run, voice, monkeypatch):
+def test_options_come_from_the_environment(run, recording, monkeypatch):
     monkeypatch.setenv("SER_EDGE_CLASSIFY_THRESHOLD", "1")
-    assert json.loads(run("classify", "--json", voice).out)["reason"] == "uncertain"
+    assert json.loads(run("classify", "--json", recording).out)["reason"] == "uncertain"

@@ -18,9 +18,7 @@ import soundfile
 
 from ser_edge import cli
 from ser_edge.cli import options
-from ser_edge.selftest import reference_signal
-
-RATE = 16_000
+from tests.helpers.audio import RATE, voice
 
 
 def listening(*arguments: str, **options) -> subprocess.Popen:
@@ -50,7 +48,7 @@ def without_time(messages: list[dict]) -> list[dict]:
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("listen") / "voice.wav"
-    samples = np.concatenate([reference_signal(48_000, 7.0), np.zeros(48_000 * 5)])
+    samples = np.concatenate([voice(7.0, 48_000), np.zeros(48_000 * 5)])
     soundfile.write(path, samples, 48_000, subtype="PCM_16")
     return path
 
@@ -71,7 +69,7 @@ def test_a_pipe_gives_the_results_of_the_file(recording, classifier):
 
 
 def test_a_wav_stream_without_length_and_with_other_chunks(classifier):
-    samples = coded(reference_signal(RATE, 4.5))
+    samples = coded(voice(4.5))
     stereo = np.repeat(np.frombuffer(samples, "<i2"), 2).tobytes()
     extensible = struct.pack("<HHIIHHHHIH14s", 0xFFFE, 2, RATE, 0, 4, 16, 22, 16, 3, 1, bytes(14))
     head = b"RIFF\xff\xff\xff\xffWAVELIST" + struct.pack("<I", 3) + b"abc\0"
@@ -158,7 +156,7 @@ def test_a_signal_ends_it_and_the_last_result_comes_out(number):
     process = listening("-", "--rate", "16000", "--json")
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write(coded(reference_signal(RATE, 4.5)))
+    process.stdin.write(coded(voice(4.5)))
     process.stdin.flush()
     first = json.loads(process.stdout.readline())  # flushed while the pipe is open
     assert (first["start"], first["end"]) == (0, 4)

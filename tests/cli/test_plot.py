@@ -13,9 +13,7 @@ import soundfile
 from ser_edge import cli
 from ser_edge.cli.plot import Timeline, Waveform
 from ser_edge.errors import DependencyError
-from ser_edge.selftest import reference_signal
-
-RATE = 16_000
+from tests.helpers.audio import RATE, silence, voice
 
 pytest.importorskip("matplotlib", reason="NO PLOT TESTED: pip install matplotlib")
 
@@ -23,9 +21,7 @@ pytest.importorskip("matplotlib", reason="NO PLOT TESTED: pip install matplotlib
 @pytest.fixture
 def recording(tmp_path: Path) -> Path:
     path = tmp_path / "talk.wav"
-    silence = np.zeros(RATE * 6)
-    voice = reference_signal(RATE, 6.0)
-    soundfile.write(path, np.concatenate([voice, silence, voice]), RATE)
+    soundfile.write(path, np.concatenate([voice(6.0), silence(6.0), voice(6.0)]), RATE)
     return path
 
 

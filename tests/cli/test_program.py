@@ -14,6 +14,8 @@ from ser_edge.cli import listen, options
 from ser_edge.gate import GATES
 from ser_edge.stream import SAMPLE_FORMATS
 
+RECORDING = Path(__file__).parents[1] / "data" / "synthetic.wav"
+
 
 def test_version_and_help(run):
     assert run("--version").out.split()[-1] == __version__
@@ -22,12 +24,12 @@ def test_version_and_help(run):
     assert "Exit codes" in shown
 
 
-def test_interrupt_is_quiet(run, voice, monkeypatch):
+def test_interrupt_is_quiet(run, monkeypatch):
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Classifier, "classify", interrupt)
-    outcome = run("classify", voice)
+    outcome = run("classify", RECORDING)
     assert outcome.code == options.EXIT_INTERRUPTED
     assert outcome.err == ""
 
@@ -38,30 +40,30 @@ def program(*arguments: object, **options: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, **pipes)  # type: ignore[call-overload]
 
 
-def test_a_closed_pipe_ends_quietly(voice):
+def test_a_closed_pipe_ends_quietly():
     reading, writing = os.pipe()
     os.close(reading)
-    process = program("classify", "--json", *[voice] * 3, stdout=writing)
+    process = program("classify", "--json", *[RECORDING] * 3, stdout=writing)
     os.close(writing)
     _, err = process.communicate(timeout=60)
     assert process.returncode == options.EXIT_CLOSED_PIPE
     assert err == b""
 
 
-def test_a_full_disk_is_one_sentence(voice):
+def test_a_full_disk_is_one_sentence():
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("no /dev/full here")
     with full.open("wb") as stdout:
-        process = program("classify", "--json", voice, stdout=stdout)
+        process = program("classify", "--json", RECORDING, stdout=stdout)
         _, err = process.communicate(timeout=60)
     assert process.returncode == options.EXIT_FAILED
     assert err.startswith(b"ser-edge: ")
     assert b"Traceback" not in err
 
 
-def test_nothing_but_results_is_printed(voice):
-    process = program("classify", "--json", voice)
+def test_nothing_but_results_is_printed():
+    process = program("classify", "--json", RECORDING)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert len(out.splitlines()) == 1
@@ -77,10 +79,9 @@ def test_command_keeps_to_one_thread() -> None:
         "except SystemExit: pass\n"
         "print(*[line for line in open('/proc/self/status') if line.startswith('Threads:')])\n"
     )
-    recording = Path(__file__).parents[1] / "data" / "synthetic.wav"
     environment = {name: value for name, value in os.environ.items() if "NUM_THREADS" not in name}
     output = subprocess.run(
-        [sys.executable, "-c", script, "classify", str(recording)],
+        [sys.executable, "-c", script, "classify", str(RECORDING)],
         env=environment,
         capture_output=True,
         text=True,

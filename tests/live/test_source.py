@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ser_edge.live.source import Chunk, Format, results
-from ser_edge.selftest import reference_signal
+from tests.helpers.audio import RATE, voice
 
-RATE = 16_000
 FORMAT = Format(RATE, 1, "int16")
 
 
@@ -16,7 +15,7 @@ def coded(samples: np.ndarray) -> bytes:
 
 
 def test_chunks_give_the_results_of_a_stream(classifier):
-    data = coded(reference_signal(RATE, 9.5))
+    data = coded(voice(9.5))
     chunks = [Chunk(data[at : at + 999], FORMAT) for at in range(0, len(data), 999)]
     stream = classifier.stream(RATE, hop=1.0)
     assert list(results(chunks, classifier, hop=1.0)) == [*stream.push(data), *stream.flush()]
