@@ -105,7 +105,7 @@ def test_refuses_a_speaker_in_both_splits(tmp_path: Path) -> None:
         read_index(tmp_path)
 
 
-def test_chosen_corpora_teach_and_all_measure() -> None:
+def test_training_takes_chosen_corpora_and_measuring_all() -> None:
     clips = [
         Clip(Path("x"), corpus, "anna", "", "sad", split)
         for corpus in ("free", "bound")

@@ -42,7 +42,7 @@ def test_far_is_faint_and_of_sixteen_bits(speech: Samples, rng: np.random.Genera
 
 
 @pytest.mark.parametrize("condition", ["mp3", "opus"])
-def test_codecs_lose_little_that_is_heard(
+def test_codecs_keep_length_and_level(
     condition: str, speech: Samples, rng: np.random.Generator
 ) -> None:
     coded = conditions.degrade(condition, speech, RATE, rng)
