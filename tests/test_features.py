@@ -71,7 +71,7 @@ def librosa_mfcc(
 
 
 def assert_mfcc_equal(actual: Samples, expected: Samples, name: str = "") -> None:
-    """Within 1e-3, the values reaching 1e3: 1e-6 of larger ones, which float32 barely tells."""
+    """Within 1e-3, the values reaching 1e3: 1e-6 of larger ones, which float32 barely resolves."""
     assert actual.shape == expected.shape, name
     assert actual.dtype == np.float32
     bound = max(1e-3, 1e-6 * np.abs(expected).max())
@@ -363,7 +363,7 @@ def test_psf_mfcc_of_speech(recordings: Mapping[str, Samples]) -> None:
         assert np.abs(actual - expected).max() <= 1e-4, name
 
 
-# What can be told by thought.
+# What the definition implies.
 
 FRAMES = {"frame_length": 400, "hop_length": 160}
 INNER = slice(3, -3)  # frames that no padding reaches

@@ -87,14 +87,14 @@ def entries(metadata: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def load_all() -> None:
-    """Load every mutant and hear a tone with it."""
+    """Load every mutant and classify a tone with it."""
     original = Path(bundled_path()).read_bytes()
     flatbuffer, metadata = bundled()
     signal = reference_signal(16_000, 2.0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
 
-        def hear(index: int) -> str:
+        def classify(index: int) -> str:
             path.write_bytes(mutant(index, original, flatbuffer, metadata)[1])
             try:
                 result = Classifier.from_file(path).classify_samples(signal, 16_000)
@@ -106,9 +106,9 @@ def load_all() -> None:
                 if not str(error).isprintable():
                     raise
                 return "refused"
-            return "heard"
+            return "classified"
 
-        attempt_all(N_MUTANTS, MAX_SECONDS_EACH, hear)
+        attempt_all(N_MUTANTS, MAX_SECONDS_EACH, classify)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -119,7 +119,7 @@ def test_damaged_models_end_in_a_result_or_an_error() -> None:
         N_MUTANTS,
         lambda index: mutant(index, original, *bundled())[0],
     )
-    assert tally["heard"] > N_MUTANTS // 50
+    assert tally["classified"] > N_MUTANTS // 50
     assert tally["refused"] > N_MUTANTS // 2
     assert 0 < tally["peak_mb"] < MAX_PEAK_MB
 
