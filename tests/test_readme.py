@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import pytest
 
-from ser_edge.cli import cli
+from ser_edge.cli import program as cli
 from ser_edge.convert.cli import main as convert_cli
 from ser_edge.frontend import Frontend
 from ser_edge.metadata import FrontendSpec, Metadata
