@@ -16,6 +16,8 @@ import pytest
 
 from ser_edge import Classifier
 
+pytestmark = pytest.mark.slow
+
 SOURCE_RATE = 48_000
 GAP_SECONDS = 4.5  # longer than a window, so that no window holds two recordings
 
