@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
 
 from .. import frontends
-from ..backend import compute_in_one_order
 from ..train import architectures
 from .options import index_option, progress, seed_option
 
@@ -63,7 +60,7 @@ from .options import index_option, progress, seed_option
 )
 @click.option(
     "--teacher/--no-teacher",
-    "taught",
+    "with_teacher",
     default=True,
     show_default=True,
     help="Learn from Whisper's encoder too, not from the labels alone.",
@@ -92,7 +89,7 @@ def train(
     epochs: int,
     copies: int,
     corpora: tuple[str, ...],
-    taught: bool,
+    with_teacher: bool,
     seed: int,
     name: str,
     cache: Path | None,
@@ -101,84 +98,26 @@ def train(
 ) -> None:
     """Train a model on labelled clips, quantize, measure and pack it.
 
-    The clips of the split "train" teach; those of "dev", of all corpora, give the stated
-    accuracy, the temperature and the threshold. The same command with the same seed gives the
-    same model on the same machine.
+    The network learns from the clips of the split "train"; those of "dev", of all corpora, give
+    the stated accuracy, the temperature and the threshold. The same command with the same seed
+    gives the same model on the same machine.
     """
     # Read by libraries when they are loaded; the processes that compute features inherit it.
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-    from ..corpus.clips import LABELS, choose, read_index
+    from ..corpus.clips import choose, read_index
+    from ..train import dataset, pipeline
 
-    # What can be wrong in the arguments comes before the wait for TensorFlow.
-    clips = choose(read_index(index), corpora)
-    spec = frontends.read(frontend_file) if frontend_file else frontends.preset(preset)
-    compute_in_one_order()
-    from ..export import source_model, tflite
-    from ..export.flatbuffer import minimum_runtime, versions
-    from ..train import dataset, fit, release, teacher
-
-    cache = cache or dataset.default_cache()
-    recipe = fit.Recipe(architecture=architecture, epochs=epochs, seed=seed)
-    if architecture not in architectures.ANY_LENGTH:
-        recipe = replace(recipe, crop_frames=0)
-    lessons, card = None, {}
-    if taught:
-        lessons = teacher.lessons(
-            clips,
-            window_seconds=spec["window_seconds"],
-            cache=cache,
-            jobs=jobs,
-            progress=progress("teacher"),
-        )
-        card["teacher"] = teacher.describe(lessons, clips)
-        click.echo(json.dumps(card), err=True)
-    else:
-        recipe = replace(recipe, teacher_share=0.0, summary_weight=0.0, state_weight=0.0)
-    data = dataset.load(
-        clips,
-        spec,
-        copies=copies,
-        seed=dataset.SEED,
-        cache=cache,
-        jobs=jobs,
-        progress=progress("features"),
-    )
-    feature_axis = 0 if spec["layout"] == "features_frames" else 1
-    spec["normalization"] = data.normalization(feature_axis=feature_axis)
-    run = cache / "runs" / name
-    model = fit.train(
-        data,
-        spec,
-        recipe,
-        folder=run,
-        lessons=lessons,
-        resume=resume,
-        report=lambda line: click.echo(json.dumps(line), err=True),
-    )
-    shape = data.dev.shape[1:]
-    flatbuffer = tflite.to_tflite(source_model.from_keras(model, "Keras"), shape, "dynamic")
-    metadata = release.bundle(
-        flatbuffer,
-        {
-            "format": 1,
-            "name": name,
-            "description": f"Six emotions from speech: {architecture} network, dynamic range",
-            "labels": list(LABELS),
-            "frontend": spec,
-            "quantization": "dynamic",
-            "minimum_runtime": minimum_runtime(flatbuffer),
-            "converter": versions(),
-            "training": {
-                "corpora": release.describe_training(clips),
-                "parameters": model.count_params(),
-                "augmented_copies": copies,
-                "recipe": asdict(recipe),
-                **card,
-            },
-            "source_sha256": hashlib.sha256((run / fit.WEIGHTS).read_bytes()).hexdigest(),
-        },
-        clips,
+    metadata = pipeline.train(
+        choose(read_index(index), corpora),
+        frontends.read(frontend_file) if frontend_file else frontends.preset(preset),
+        pipeline.configure(architecture, with_teacher=with_teacher, epochs=epochs, seed=seed),
         output,
-        progress=progress("dev clips"),
+        name=name,
+        copies=copies,
+        cache=cache or dataset.default_cache(),
+        resume=resume,
+        jobs=jobs,
+        progress=progress,
+        report=lambda line: click.echo(json.dumps(line), err=True),
     )
     click.echo(json.dumps(metadata.details["accuracy"], indent=1), err=True)

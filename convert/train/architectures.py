@@ -1,4 +1,5 @@
-"""The networks by name: the compact CLSTM that is bundled, and the six it descends from.
+"""The networks by name: the deep one that is bundled, the compact one before it, and the six of
+github.com/ZionC27/Speech-Emotion-Recognition.
 
 All take one feature matrix and give the labels' probabilities. Only layers that TensorFlow Lite
 runs with its built-in operators are used; the LSTMs fuse when the batch is fixed to 1.
@@ -12,23 +13,17 @@ from ser_edge.errors import SerEdgeError
 
 from ..backend import tensorflow
 
-SUMMARY = "summary"
-"""Name of the layer that sums up a clip, shape (256,)."""
+# Layers that the distillation heads read.
+UTTERANCE_EMBEDDING = "summary"  # name of the layer with one vector a clip, shape (256,)
+FRAME_EMBEDDINGS = "states"  # name of the layer with one vector a step, shape (n_steps, 128)
 
-STATES = "states"
-"""Name of the layer that tells what is heard in every step, shape (n_steps, 128)."""
+STEP_FRAMES = 8  # feature frames in a step, behind three poolings by two
 
-STEP_FRAMES = 8
-"""Frames in a step."""
+RMS = 1  # position of the RMS in the features of every preset; it is least where a window is padded
 
-RMS = 1
-"""Place of the RMS among the features of every preset; it is least where a window is filled up."""
-
+# Normalized RMS above the least up to which a frame counts as padding: some -85 dBFS, so that the
+# rounding noise of a resampled, digitally silent pause does not decide which frames are masked.
 INAUDIBLE = 5e-5
-"""Normalized RMS, above the least, of frames that count as empty: some -85 dBFS.
-
-So the rounding noise of a resampled, digitally silent pause does not decide what is heard.
-"""
 
 
 def build(name: str, input_shape: tuple[int, int], n_labels: int) -> Any:
@@ -41,7 +36,8 @@ def build(name: str, input_shape: tuple[int, int], n_labels: int) -> Any:
         n_labels: size of the softmax.
 
     Returns:
-        A ``keras.Model`` (Keras 2) from (batch, *input_shape) to (batch, n_labels).
+        A ``keras.Model`` (Keras 2) from float32 (batch, *input_shape) to float32
+        (batch, n_labels).
 
     Raises:
         SerEdgeError: no such architecture.
@@ -68,7 +64,7 @@ def _compact(layers: Any, x: Any) -> Any:
         x = layers.ReLU()(_convolve(layers, x, filters, kernel))
         x = layers.MaxPooling1D(2, padding="same")(x)
         x = layers.Dropout(0.15)(x)
-    x = layers.Add(name=STATES)([x, layers.LSTM(128, return_sequences=True)(x)])
+    x = layers.Add(name=FRAME_EMBEDDINGS)([x, layers.LSTM(128, return_sequences=True)(x)])
     x = layers.Dropout(0.2)(x)
     x = layers.LSTM(128, return_sequences=True)(x)
     x = layers.Dropout(0.2)(x)
@@ -79,49 +75,49 @@ def _compact(layers: Any, x: Any) -> Any:
 
 
 def _deep(layers: Any, x: Any) -> Any:
-    """Residual convolutions over time that hear the whole clip, two LSTMs, attentive pooling.
+    """Residual convolutions with squeeze-and-excitation, two LSTMs, attentive pooling.
 
-    It hears the features and how they differ from their mean over the clip, which tells less of
-    the speaker and the room. Frames that only fill the window up are left out wherever time is
-    summed over, so a clip sounds the same in a longer window.
+    The input is the features and their difference from their mean over the clip, which depends
+    less on the speaker and the room. Padding frames are masked wherever time is summed over, so
+    a clip gives the same probabilities in a longer window.
     """
     tf = tensorflow()
 
-    def mean_over_time(x: Any, filled: Any) -> Any:
-        n_filled = tf.maximum(tf.reduce_sum(filled, axis=1, keepdims=True), 1.0)
-        return tf.reduce_sum(x * filled, axis=1, keepdims=True) / n_filled
+    def mean_over_time(x: Any, mask: Any) -> Any:
+        n_frames = tf.maximum(tf.reduce_sum(mask, axis=1, keepdims=True), 1.0)
+        return tf.reduce_sum(x * mask, axis=1, keepdims=True) / n_frames
 
-    def excite(x: Any, filled: Any) -> Any:
-        """Scale the channels by what the whole clip holds of them (Hu et al. 2018)."""
+    def excite(x: Any, mask: Any) -> Any:
+        """Squeeze-and-excitation: scale the channels by their mean (Hu et al. 2018)."""
         filters = x.shape[-1]
-        whole = layers.Dense(filters // 8, activation="relu")(mean_over_time(x, filled))
-        return layers.Multiply()([x, layers.Dense(filters, activation="sigmoid")(whole)])
+        squeezed = layers.Dense(filters // 8, activation="relu")(mean_over_time(x, mask))
+        return layers.Multiply()([x, layers.Dense(filters, activation="sigmoid")(squeezed)])
 
-    def residual(x: Any, filled: Any) -> Any:
-        return layers.ReLU()(layers.Add()([x, excite(_convolve(layers, x, 128, 3), filled)]))
+    def residual(x: Any, mask: Any) -> Any:
+        return layers.ReLU()(layers.Add()([x, excite(_convolve(layers, x, 128, 3), mask)]))
 
     def halve(x: Any) -> Any:
         return layers.MaxPooling1D(2, padding="same")(x)
 
     level = x[:, :, RMS : RMS + 1]
     least = tf.reduce_min(level, axis=1, keepdims=True)
-    filled = tf.cast(level > least + INAUDIBLE, tf.float32)
-    x = tf.concat([x, (x - mean_over_time(x, filled)) * filled], axis=2)
+    mask = tf.cast(level > least + INAUDIBLE, tf.float32)
+    x = tf.concat([x, (x - mean_over_time(x, mask)) * mask], axis=2)
     x = layers.ReLU()(_convolve(layers, x, 96, 5))
-    x, filled = halve(x), halve(filled)
+    x, mask = halve(x), halve(mask)
     x = layers.ReLU()(_convolve(layers, x, 128, 5))
-    x = residual(x, filled)
-    x, filled = halve(x), halve(filled)
+    x = residual(x, mask)
+    x, mask = halve(x), halve(mask)
     x = layers.Dropout(0.1)(x)
     for _ in range(2):
-        x = residual(x, filled)
-    x, filled = halve(x), halve(filled)
+        x = residual(x, mask)
+    x, mask = halve(x), halve(mask)
     x = layers.Dropout(0.1)(x)
-    x = layers.Add(name=STATES)([x, layers.LSTM(128, return_sequences=True)(x)])
+    x = layers.Add(name=FRAME_EMBEDDINGS)([x, layers.LSTM(128, return_sequences=True)(x)])
     x = layers.Dropout(0.1)(x)
     x = layers.LSTM(128, return_sequences=True)(x)
     x = layers.Dropout(0.1)(x)
-    x = _attentive_statistics(layers, x, (filled - 1.0) * 1e4)
+    x = _attentive_statistics(layers, x, (mask - 1.0) * 1e4)
     x = layers.Dropout(0.2)(x)
     x = layers.Dense(64, activation="relu")(x)
     return layers.Dropout(0.1)(x)
@@ -150,7 +146,7 @@ def _attentive_statistics(layers: Any, x: Any, bias: Any = 0.0) -> Any:
     variance = tf.reduce_sum(weights * tf.square(x), axis=1) - tf.square(mean)
     # The floor keeps the square root's gradient finite.
     deviation = tf.sqrt(tf.maximum(variance, 1e-5))
-    return layers.Concatenate(name=SUMMARY)([mean, deviation])
+    return layers.Concatenate(name=UTTERANCE_EMBEDDING)([mean, deviation])
 
 
 def _lstm(layers: Any, x: Any) -> Any:
@@ -225,11 +221,6 @@ _BUILDERS = {
     "clstm": _clstm,
 }
 
-NAMES = tuple(_BUILDERS)
-"""The architectures that :func:`build` knows."""
-
-TEACHABLE = ("compact", "deep")
-"""Those with the layers :data:`SUMMARY` and :data:`STATES`."""
-
-ANY_LENGTH = ("deep",)
-"""Those that hear a clip alike in windows of any length."""
+NAMES = tuple(_BUILDERS)  # the architectures that build() knows
+WITH_EMBEDDINGS = ("compact", "deep")  # with UTTERANCE_EMBEDDING and FRAME_EMBEDDINGS
+ANY_LENGTH = ("deep",)  # give a clip the same probabilities in windows of any length

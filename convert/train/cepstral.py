@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-WARPS = 21
-"""Warp factors, evenly spaced, from which one is drawn."""
+from .dataset import feature_axis
+
+WARPS = 21  # warp factors, evenly spaced, from which one is drawn
+CHANNEL_COEFFICIENTS = 8  # after the first, that a room or a microphone moves
 
 Features = NDArray[np.float32]
 
@@ -26,16 +28,20 @@ def dct_matrix(size: int) -> NDArray[np.float64]:
     return matrix
 
 
-def warp_matrices(mfcc: dict[str, Any], sample_rate: int, largest: float) -> Features:
-    """Matrices that lengthen or shorten the vocal tract, shape (WARPS, n_mels, n_mels).
+def warp_matrices(mfcc: dict[str, Any], sample_rate: int, vtlp_range: float) -> Features:
+    """Matrices that lengthen or shorten the vocal tract.
 
     Row vectors of cepstra times a matrix are the cepstra of the spectrum whose frequencies are
-    multiplied by a factor from ``1 - largest`` to ``1 + largest`` (Jaitly & Hinton 2013).
+    multiplied by a factor from ``1 - vtlp_range`` to ``1 + vtlp_range``: vocal tract length
+    perturbation (Jaitly & Hinton 2013).
 
     Args:
         mfcc: the settings of the MFCC, as many as mel bands.
         sample_rate: in Hz.
-        largest: a share.
+        vtlp_range: largest relative change.
+
+    Returns:
+        float32, shape (WARPS, n_mels, n_mels).
     """
     import librosa
 
@@ -46,7 +52,7 @@ def warp_matrices(mfcc: dict[str, Any], sample_rate: int, largest: float) -> Fea
     mels = np.linspace(lowest, highest, n_mels + 2)[1:-1]
     hertz = librosa.mel_to_hz(mels)
     matrices = []
-    for factor in np.linspace(1.0 - largest, 1.0 + largest, WARPS):
+    for factor in np.linspace(1.0 - vtlp_range, 1.0 + vtlp_range, WARPS):
         places = np.interp(librosa.hz_to_mel(hertz * factor), mels, np.arange(n_mels))
         lower = np.minimum(places.astype(int), n_mels - 2)
         share = places - lower
@@ -57,35 +63,34 @@ def warp_matrices(mfcc: dict[str, Any], sample_rate: int, largest: float) -> Fea
     return np.array(matrices, dtype=np.float32)
 
 
-COLOURED = 8
-"""Cepstral coefficients, after the first, that a room's or a microphone's colour moves."""
-
-
 class Augmentation:
-    """Random voices and microphones for a batch of feature matrices.
+    """Random vocal tracts and microphones for a batch of feature matrices.
 
     Args:
-        frontend: of the features, as in a model's metadata. Features without MFCC stay as they
-            are, and nothing is warped unless there are as many MFCC as mel bands.
-        warp: largest change of the vocal tract's length, a share.
-        colour: standard deviation of the first coefficient's offset; that of the k-th is a k-th.
+        spec: the features' front end, as in a model's metadata. Features without MFCC stay as
+            they are, and nothing is warped unless there are as many MFCC as mel bands.
+        vtlp_range: largest relative change of the vocal tract's length.
+        channel_std: standard deviation of the first coefficient's offset; that of the k-th is
+            a k-th.
     """
 
-    def __init__(self, frontend: dict[str, Any], *, warp: float = 0.0, colour: float = 0.0) -> None:
-        names = [feature["name"] for feature in frontend["features"]]
+    def __init__(
+        self, spec: dict[str, Any], *, vtlp_range: float = 0.0, channel_std: float = 0.0
+    ) -> None:
+        names = [feature["name"] for feature in spec["features"]]
         self._first = names.index("mfcc") if "mfcc" in names else None  # all before have one row
         self._n_mfcc = 0
         self._warps = None
-        self._colour = colour
-        self._transposed = frontend["layout"] == "features_frames"
+        self._channel_std = channel_std
+        self._transposed = feature_axis(spec) == 0
         if self._first is not None:
-            mfcc = frontend["features"][self._first]
+            mfcc = spec["features"][self._first]
             self._n_mfcc = mfcc["n_mfcc"]
-            if warp and self._n_mfcc == mfcc.get("n_mels"):
-                self._warps = warp_matrices(mfcc, frontend["sample_rate"], warp)
+            if vtlp_range and self._n_mfcc == mfcc.get("n_mels"):
+                self._warps = warp_matrices(mfcc, spec["sample_rate"], vtlp_range)
 
     def __call__(self, features: Features, rng: np.random.Generator) -> Features:
-        """A changed copy of unnormalized features, shape (batch, *frontend shape)."""
+        """A changed copy of unnormalized features, shape (batch, *frontend.shape)."""
         frames = np.array(features.swapaxes(1, 2) if self._transposed else features)
         if self._first is not None:
             self._change(frames[:, :, self._first : self._first + self._n_mfcc], rng)
@@ -95,17 +100,17 @@ class Augmentation:
         if self._warps is not None:
             drawn = rng.integers(WARPS, size=len(cepstra))
             cepstra[:] = cepstra @ self._warps[drawn]
-        if self._colour:
-            order = np.arange(1, min(COLOURED, self._n_mfcc - 1) + 1)
-            offsets = rng.normal(0.0, self._colour / order, size=(len(cepstra), 1, len(order)))
+        if self._channel_std:
+            order = np.arange(1, min(CHANNEL_COEFFICIENTS, self._n_mfcc - 1) + 1)
+            offsets = rng.normal(0.0, self._channel_std / order, size=(len(cepstra), 1, len(order)))
             cepstra[:, :, 1 : len(order) + 1] += offsets.astype(np.float32)
 
 
 def mask_frames(features: Features, longest: int, rng: np.random.Generator) -> None:
-    """Blank two stretches of frames of every matrix, in place (Park et al. 2019).
+    """Mask two stretches of frames of every matrix, in place (SpecAugment, Park et al. 2019).
 
     Args:
-        features: normalized, shape (batch, n_frames, n_features); blank is their mean, 0.
+        features: normalized, shape (batch, n_frames, n_features); masked is their mean, 0.
         longest: frames in the longest stretch.
     """
     for matrix in features:

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,44 +24,39 @@ from ser_edge.metadata import FrontendSpec
 
 from ..corpus import augment
 from ..corpus.clips import Clip
+from ..files import draft
+from . import pool
 
-BABBLE_POOL = 64
-"""Training clips that a worker keeps decoded, as material for babble."""
+BABBLE_POOL = 64  # training clips that a worker keeps decoded, as material for babble
 
-SEED = 1
-"""Of the augmented copies by default: runs that differ in their own seed share the copies."""
+SEED = 1  # of the augmented copies: runs that differ in their own seed share the copies
 
-# Random chains enough to meet every augmentation and its ranges.
-_PROBES = 50
+_PROBES = 50  # random chains, enough to meet every augmentation and its ranges
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Unnormalized features of the two splits."""
+    """Unnormalized features of the two splits.
 
-    train: NDArray[np.float16]
-    """Shape (1 + copies, n_train, *frontend shape); copy 0 is clean. Memory-mapped."""
-    dev: NDArray[np.float16]
-    """Shape (n_dev, *frontend shape). Memory-mapped."""
-    voices: NDArray[np.int8]
-    """Shape (1 + copies, n_train): whose speech every training matrix shows.
-
-    A position in :data:`ser_edge.convert.corpus.augment.SPEED_FACTORS`, 0 for the clean ones.
+    The frame at t seconds of a training matrix with time map (rate, offset) shows what the clip,
+    resampled by its speed factor, has at ``rate * t + offset`` seconds of its speech.
     """
-    moments: NDArray[np.float32]
-    """Shape (1 + copies, n_train, 2): ``pace`` and ``start`` of every training matrix.
 
-    What it shows at t seconds, the clip spoken by its voice shows at ``pace * t + start`` of its
-    speech.
-    """
-    train_clips: list[Clip]
-    dev_clips: list[Clip]
+    train: NDArray[np.float16]  # (1 + copies, n_train, *frontend.shape); copy 0 is clean; mapped
+    dev: NDArray[np.float16]  # (n_dev, *frontend.shape); memory-mapped
+    speeds: NDArray[np.int8]  # (1 + copies, n_train), positions in augment.SPEED_FACTORS; clean: 0
+    time_maps: NDArray[np.float32]  # (1 + copies, n_train, 2): rate, and offset in seconds
+    train_clips: list[Clip]  # n_train
+    dev_clips: list[Clip]  # n_dev
 
     def normalization(self, *, feature_axis: int) -> dict[str, list[float]]:
         """Mean and standard deviation of every feature over the clean training clips.
 
         Args:
             feature_axis: axis of the features in one matrix: 0 or 1.
+
+        Returns:
+            ``mean`` and ``std``, each n_features numbers, as in a model's metadata.
         """
         other = (0, 2 if feature_axis == 0 else 1)
         clean = self.train[0]
@@ -73,6 +66,28 @@ class Dataset:
             "mean": [round(float(value), 6) for value in mean],
             "std": [round(max(float(value), 1e-3), 6) for value in std],
         }
+
+
+def feature_axis(spec: dict[str, Any]) -> int:
+    """Axis of the features in a matrix of this front end: 0 or 1."""
+    return FrontendSpec.parse(spec).feature_axis
+
+
+def normalize(matrices: NDArray[Any], spec: dict[str, Any]) -> NDArray[np.float32]:
+    """Feature matrices less their mean, over their standard deviation.
+
+    Args:
+        matrices: shape (n, *frontend.shape).
+        spec: a front end with its ``normalization``.
+
+    Returns:
+        float32, shape (n, *frontend.shape).
+    """
+    axes = (slice(None), None) if feature_axis(spec) == 0 else (slice(None),)
+    mean = np.array(spec["normalization"]["mean"], dtype=np.float32)[axes]
+    scale = 1.0 / np.array(spec["normalization"]["std"], dtype=np.float32)[axes]
+    scaled: NDArray[np.float32] = (matrices.astype(np.float32) - mean) * scale
+    return scaled
 
 
 def default_cache() -> Path:
@@ -85,8 +100,8 @@ def load(
     spec: dict[str, Any],
     *,
     copies: int,
-    seed: int,
     cache: Path,
+    seed: int = SEED,
     jobs: int = 2,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Dataset:
@@ -96,8 +111,8 @@ def load(
         clips: of both splits.
         spec: a front end as in a model's metadata; its normalization is left out.
         copies: augmented copies of every training clip.
-        seed: of the augmentations.
         cache: folder that keeps the results.
+        seed: of the augmentations.
         jobs: processes that compute.
         progress: called with the number of clips done and their total.
 
@@ -107,14 +122,14 @@ def load(
     spec = {**spec, "normalization": None}
     train = [clip for clip in clips if clip.split == "train"]
     dev = [clip for clip in clips if clip.split == "dev"]
-    folder = cache / _key(train + dev, spec, copies, seed)
+    folder = cache / f"features-{_key(train + dev, spec, copies, seed)}"
     if not folder.is_dir():
         _compute(train, dev, spec, copies, seed, folder, jobs, progress)
     return Dataset(
         train=np.load(folder / "train.npy", mmap_mode="r"),
         dev=np.load(folder / "dev.npy", mmap_mode="r"),
-        voices=np.load(folder / "voices.npy"),
-        moments=np.load(folder / "moments.npy"),
+        speeds=np.load(folder / "speeds.npy"),
+        time_maps=np.load(folder / "time_maps.npy"),
         train_clips=train,
         dev_clips=dev,
     )
@@ -147,26 +162,33 @@ def _compute(
     shape = Frontend(FrontendSpec.parse(spec)).shape
     tasks = [(clip, copies, (seed, row)) for row, clip in enumerate(train)]
     tasks += [(clip, 0, (seed, 0)) for clip in dev]
-    pool = np.random.default_rng(seed).permutation(len(train))[:BABBLE_POOL]
-    babble = [train[row].path for row in pool] if copies else []
+    rows = np.random.default_rng(seed).permutation(len(train))[:BABBLE_POOL]
+    babble = [train[row].path for row in rows] if copies else []
+    extracted = pool.imap(
+        _extract,
+        tasks,
+        jobs=jobs,
+        initializer=_start_worker,
+        initargs=(spec, babble),
+        chunksize=16,
+    )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # Renamed when whole: a run that breaks off leaves nothing that looks done.
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="partial-") as parent:
-        partial = Path(parent) / "features"
+    with draft(folder) as partial:
         partial.mkdir()
         train_matrices = _create(partial / "train.npy", (1 + copies, len(train), *shape))
         dev_matrices = _create(partial / "dev.npy", (len(dev), *shape))
-        voices = np.zeros((1 + copies, len(train)), dtype=np.int8)
-        moments = np.zeros((1 + copies, len(train), 2), dtype=np.float32)
-        for done, shown in enumerate(_run(tasks, spec, babble, jobs)):
+        speeds = np.zeros((1 + copies, len(train)), dtype=np.int8)
+        time_maps = np.zeros((1 + copies, len(train), 2), dtype=np.float32)
+        for done, (matrices, of_copies, maps) in enumerate(extracted):
             if done < len(train):
-                train_matrices[:, done], voices[:, done], moments[:, done] = shown
+                train_matrices[:, done] = matrices
+                speeds[:, done] = of_copies
+                time_maps[:, done] = maps
             else:
-                dev_matrices[done - len(train)] = shown[0][0]
+                dev_matrices[done - len(train)] = matrices[0]
             progress(done + 1, len(tasks))
-        np.save(partial / "voices.npy", voices)
-        np.save(partial / "moments.npy", moments)
-        partial.rename(folder)
+        np.save(partial / "speeds.npy", speeds)
+        np.save(partial / "time_maps.npy", time_maps)
 
 
 def _create(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
@@ -175,19 +197,6 @@ def _create(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
         path, "w+", np.float16, shape
     )
     return matrices
-
-
-_Task = tuple[Clip, int, tuple[int, int]]
-_Shown = tuple[NDArray[np.float16], list[int], NDArray[np.float32]]
-
-
-def _run(
-    tasks: list[_Task], spec: dict[str, Any], babble: list[Path], jobs: int
-) -> Iterator[_Shown]:
-    # Spawned, not forked: TensorFlow's threads may already run in this process.
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(jobs, initializer=_start_worker, initargs=(spec, babble)) as pool:
-        yield from pool.imap(_extract, tasks, chunksize=16)
 
 
 class _Worker:
@@ -202,27 +211,30 @@ def _start_worker(spec: dict[str, Any], babble: list[Path]) -> None:
     _Worker.babble = [audio.load(path, _Worker.frontend.sample_rate) for path in babble]
 
 
-def _extract(task: _Task) -> _Shown:
+def _extract(
+    task: tuple[Clip, int, tuple[int, int]],
+) -> tuple[NDArray[np.float16], list[int], NDArray[np.float32]]:
+    """Matrices, speeds and time maps of a clip, clean and in so many copies."""
     clip, copies, seed = task
-    extract = _Worker.frontend
-    samples = audio.load(clip.path, extract.sample_rate)
+    frontend = _Worker.frontend
+    samples = audio.load(clip.path, frontend.sample_rate)
     rng = np.random.default_rng(seed)
     versions = [augment.Augmented(samples, speed=0, rate=1.0, offset=0.0)] + [
-        augment.random_augmentation(samples, extract.sample_rate, rng, voices=_Worker.babble)
+        augment.random_augmentation(samples, frontend.sample_rate, rng, voices=_Worker.babble)
         for _ in range(copies)
     ]
-    matrices = np.stack([extract(version.samples) for version in versions]).astype(np.float16)
+    matrices = np.stack([frontend(version.samples) for version in versions]).astype(np.float16)
     clean_start = _speech_start(samples)
-    moments = [_moments(version, clean_start) for version in versions]
-    return matrices, [version.speed for version in versions], np.array(moments, dtype=np.float32)
+    time_maps = [_time_map(version, clean_start) for version in versions]
+    return matrices, [version.speed for version in versions], np.array(time_maps, dtype=np.float32)
 
 
-def _moments(version: augment.Augmented, clean_start: float) -> tuple[float, float]:
-    """``pace`` and ``start``, as in :attr:`Dataset.moments`."""
+def _time_map(version: augment.Augmented, clean_start: float) -> tuple[float, float]:
+    """Rate and offset, as in :class:`Dataset`."""
     speed = augment.SPEED_FACTORS[version.speed]
-    pace = version.rate / speed
-    start = pace * (_speech_start(version.samples) - version.offset) - clean_start / speed
-    return pace, start
+    rate = version.rate / speed
+    offset = rate * (_speech_start(version.samples) - version.offset) - clean_start / speed
+    return rate, offset
 
 
 def _speech_start(samples: NDArray[np.float32]) -> float:

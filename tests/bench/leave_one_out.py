@@ -1,10 +1,10 @@
-"""How well the recipe of the bundled model does on EMO-DB and nEMO, one speaker left out at a time.
+"""How well the bundled models do on EMO-DB and nEMO, trained with one speaker left out at a time.
 
     python -m tests.bench.leave_one_out [--index FOLDER] [--cache FOLDER] [FOLD ...]
 
 The dev split has two speakers of EMO-DB and one of nEMO: too few to judge by. Here every fold
 leaves out one speaker of each (of both splits), trains on the other ones and on the training
-speakers of the other corpora, normalization and teacher anew, and answers the speakers left out
+speakers of the other corpora, normalization and teacher anew, and predicts the speakers left out
 with the float model. It ends with the figures over the folds done so far, in Markdown.
 
 Fewer epochs than the shipped model's, and fewer and shorter fits of its teacher, keep it to about
@@ -23,7 +23,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,14 +32,15 @@ from ser_edge.convert.backend import compute_in_one_order
 from ser_edge.convert.cli.options import progress
 from ser_edge.convert.corpus.clips import Clip, label_indices, read_index
 from ser_edge.convert.evaluate.metrics import measure_by_corpus
-from ser_edge.convert.train import dataset, fit, teacher
+from ser_edge.convert.files import draft
+from ser_edge.convert.train import dataset, fit, pipeline, teacher
+from ser_edge.convert.train.config import TrainingConfig
 
-EPOCHS = 14
-"""Of the student."""
+EPOCHS = 14  # of the student
 TEACHER_FOLDS = 3
 TEACHER_EPOCHS = 6
 CORPORA = {"emo_db": "EMO-DB", "nemo": "nEMO"}
-ANSWERS = "answers.npy"
+PREDICTIONS = "predictions.npy"
 
 
 def folds(clips: Sequence[Clip]) -> list[set[tuple[str, str]]]:
@@ -52,42 +52,40 @@ def folds(clips: Sequence[Clip]) -> list[set[tuple[str, str]]]:
     ]
 
 
-def everything(clips: Sequence[Clip], cache: Path) -> tuple[dataset.Dataset, list[teacher.States]]:
-    """Features and the teacher's states of all training clips and of both corpora's dev clips.
+def everything(
+    clips: Sequence[Clip], cache: Path
+) -> tuple[dataset.Dataset, list[teacher.Embeddings]]:
+    """Features and the encoder's embeddings of all training clips and of both corpora's dev clips.
 
     Those of the training clips are the ones that the bundled model learns from.
     """
     spec = frontends.preset("compact")
-    # In a fold the dev speakers of the two corpora teach, too.
+    # In a fold the dev speakers of the two corpora are learned from, too.
     rest = [
         replace(clip, split="train") if clip.corpus in CORPORA else clip
         for clip in clips
         if clip.split == "dev"
     ]
     loaded = [
-        dataset.load(
-            part, spec, copies=6, seed=dataset.SEED, cache=cache, progress=progress("features")
-        )
+        dataset.load(part, spec, copies=6, cache=cache, progress=progress("features"))
         for part in (clips, rest)
     ]
-    heard = [
-        teacher.states_of(
-            part.train_clips, spec["window_seconds"], cache, progress=progress("teacher")
-        )
+    encoded = [
+        teacher.embed(part.train_clips, spec["window_seconds"], cache, progress=progress("teacher"))
         for part in loaded
     ]
     joined = {
         name: np.concatenate([getattr(part, name) for part in loaded], axis=1)
-        for name in ("train", "voices", "moments")
+        for name in ("train", "speeds", "time_maps")
     }
     train_clips = [clip for part in loaded for clip in part.train_clips]
-    states = [[*voice, *other] for voice, other in zip(*heard)]
-    return replace(loaded[0], **joined, train_clips=train_clips), states
+    embeddings = [[*of_clips, *others] for of_clips, others in zip(*encoded)]
+    return replace(loaded[0], **joined, train_clips=train_clips), embeddings
 
 
 def run(
     data: dataset.Dataset,
-    states: list[teacher.States],
+    embeddings: list[teacher.Embeddings],
     left_out: set[tuple[str, str]],
     folder: Path,
 ) -> NDArray[np.float32]:
@@ -96,10 +94,9 @@ def run(
     unknown = np.array([(clip.corpus, clip.speaker) in left_out for clip in clips])
     rows = np.flatnonzero(~unknown)
     known = [clips[row] for row in rows]
-    spec: dict[str, Any] = frontends.preset("compact")
-    heard = [[voice[row] for row in rows] for voice in states]
-    lessons = teacher.teach(
-        heard,
+    spec = frontends.preset("compact")
+    targets = teacher.targets_from(
+        [[of_clips[row] for row in rows] for of_clips in embeddings],
         known,
         spec["window_seconds"],
         cache=folder.parent,
@@ -111,40 +108,38 @@ def run(
         data,
         train=data.train[:, rows],
         dev=data.train[0, unknown],
-        voices=data.voices[:, rows],
-        moments=data.moments[:, rows],
+        speeds=data.speeds[:, rows],
+        time_maps=data.time_maps[:, rows],
         train_clips=known,
         dev_clips=[clip for clip, is_unknown in zip(clips, unknown) if is_unknown],
     )
-    spec["normalization"] = data.normalization(feature_axis=1)
+    spec = pipeline.normalized(spec, data)
     model = fit.train(
         data,
         spec,
-        replace(fit.Recipe(), epochs=EPOCHS),
+        TrainingConfig(epochs=EPOCHS),
         folder=folder,
-        lessons=lessons,
+        targets=targets,
         resume=True,
         report=lambda line: print(folder.name, line, file=sys.stderr),
     )
-    mean, std = (np.array(spec["normalization"][key], np.float32) for key in ("mean", "std"))
-    answers: NDArray[np.float32] = model.predict((data.dev - mean) / std, verbose=0)
-    # Renamed when whole: a run that breaks off leaves nothing that looks done.
-    partial = folder / f"partial-{ANSWERS}"
-    np.save(partial, answers)
-    partial.rename(folder / ANSWERS)
-    return answers
+    predictions: NDArray[np.float32] = model.predict(dataset.normalize(data.dev, spec), verbose=0)
+    with draft(folder / PREDICTIONS) as partial:
+        np.save(partial, predictions)
+    return predictions
 
 
-def table(clips: Sequence[Clip], answers: dict[int, NDArray[np.float32]]) -> str:
-    """Figures over the answers of the folds done."""
+def table(clips: Sequence[Clip], predictions: dict[int, NDArray[np.float32]]) -> str:
+    """Figures over the predictions of the folds done."""
     parts = folds(clips)
-    heard = [
-        [clip for clip in clips if (clip.corpus, clip.speaker) in parts[fold]] for fold in answers
+    left_out = [
+        [clip for clip in clips if (clip.corpus, clip.speaker) in parts[fold]]
+        for fold in predictions
     ]
-    every = [clip for part in heard for clip in part]
+    every = [clip for part in left_out for clip in part]
     measured = measure_by_corpus(
         label_indices(every),
-        np.concatenate(list(answers.values())).astype(np.float64),
+        np.concatenate(list(predictions.values())).astype(np.float64),
         [clip.speaker for clip in every],
         [clip.corpus for clip in every],
     )
@@ -168,17 +163,17 @@ def main() -> None:
     arguments = parser.parse_args()
     compute_in_one_order()
     clips = read_index(arguments.index)
-    data, states = everything(clips, arguments.cache)
+    data, embeddings = everything(clips, arguments.cache)
     parts = folds(data.train_clips)
-    answers = {}
+    predictions = {}
     for number in arguments.folds or range(1, len(parts) + 1):
         folder = arguments.cache / "leave-one-out" / str(number)
-        answers[number - 1] = (
-            np.load(folder / ANSWERS)
-            if (folder / ANSWERS).exists()
-            else run(data, states, parts[number - 1], folder)
+        predictions[number - 1] = (
+            np.load(folder / PREDICTIONS)
+            if (folder / PREDICTIONS).exists()
+            else run(data, embeddings, parts[number - 1], folder)
         )
-    print(table(data.train_clips, answers))
+    print(table(data.train_clips, predictions))
 
 
 if __name__ == "__main__":

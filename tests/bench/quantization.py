@@ -3,14 +3,13 @@
     python -m tests.bench.quantization [--index FOLDER] [--cache FOLDER] NAME ...
 
 Needs the cache of `ser-edge-convert train --name NAME`, default front end, and its `--index`. The
-float model and the quantized one, converted as by that command, hear the same features of the dev
+float model and the quantized one, converted as by that command, get the same features of the dev
 clips, each clip as one window.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,51 +17,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_edge.convert import frontends
-from ser_edge.convert.corpus.clips import LABELS, Clip, choose, label_indices, read_index
+from ser_edge.convert.corpus.clips import Clip, choose, label_indices, read_index
 from ser_edge.convert.evaluate.metrics import measure_by_corpus
-from ser_edge.convert.export import source_model, tflite
-from ser_edge.convert.train import architectures, dataset, fit
+from ser_edge.convert.train import dataset, fit, pipeline
 from ser_edge.runtime import find_runtime
 
 
-def quantized_answers(model: Any, matrices: NDArray[np.float32]) -> NDArray[np.float32]:
+def quantized_predictions(model: Any, matrices: NDArray[np.float32]) -> NDArray[np.float32]:
     """The probabilities of the converted model, shape (n, n_labels)."""
-    flatbuffer = tflite.to_tflite(
-        source_model.from_keras(model, "Keras"), matrices.shape[1:], "dynamic"
-    )
-    interpreter = find_runtime()[0](model_content=flatbuffer, num_threads=1)
+    interpreter = find_runtime()[0](model_content=pipeline.quantized(model), num_threads=1)
     interpreter.allocate_tensors()
-    features, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    answers = []
+    features, scores = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    predictions = []
     for matrix in matrices:
         interpreter.reset_all_variables()
         interpreter.set_tensor(features["index"], matrix[np.newaxis])
         interpreter.invoke()
-        answers.append(interpreter.get_tensor(answer["index"])[0])
-    return np.array(answers)
+        predictions.append(interpreter.get_tensor(scores["index"])[0])
+    return np.array(predictions)
 
 
 def compare(name: str, clips: list[Clip], cache: Path) -> list[str]:
     """The table's rows for one run."""
-    folder = cache / "runs" / name
-    settings = json.loads((folder / "settings.json").read_text())
     spec = frontends.preset("compact")
-    data = dataset.load(clips, spec, copies=6, seed=dataset.SEED, cache=cache)
-    normalization = data.normalization(feature_axis=1)
-    mean, std = (np.array(normalization[key], np.float32) for key in ("mean", "std"))
-    matrices = (data.dev.astype(np.float32) - mean) / std
-    model = architectures.build(settings["architecture"], matrices.shape[1:], len(LABELS))
-    model.load_weights(str(folder / fit.WEIGHTS))
+    data = dataset.load(clips, spec, copies=6, cache=cache)
+    matrices = dataset.normalize(data.dev, pipeline.normalized(spec, data))
+    model = fit.load(pipeline.run_folder(cache, name))
     measured = [
         measure_by_corpus(
             label_indices(data.dev_clips),
-            answers.astype(np.float64),
+            predictions.astype(np.float64),
             [clip.speaker for clip in data.dev_clips],
             [clip.corpus for clip in data.dev_clips],
         )
-        for answers in (
+        for predictions in (
             model.predict(matrices, batch_size=256, verbose=0),
-            quantized_answers(model, matrices),
+            quantized_predictions(model, matrices),
         )
     ]
     rows = []

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,14 @@ from click.testing import CliRunner
 from ser_edge.convert.cli import main
 from ser_edge.convert.corpus.clips import Clip
 from ser_edge.model import Model
+
+
+def write_index(clips: list[Clip], folder: Path) -> Path:
+    rows = [(clip.path, clip.corpus, clip.speaker, clip.label, clip.split) for clip in clips]
+    lines = ["path,corpus,speaker,label,split", *(",".join(map(str, row)) for row in rows)]
+    index = folder / "index.csv"
+    index.write_text("\n".join(lines) + "\n")
+    return index
 
 
 def test_help_does_not_wait_for_tensorflow() -> None:
@@ -29,17 +38,21 @@ def test_help_does_not_wait_for_tensorflow() -> None:
     assert "train" in result.stdout
 
 
+@pytest.mark.slow
 def test_train_writes_a_model_that_runs(
     toy_clips: list[Clip], toy_frontend: dict[str, Any], tmp_path: Path
 ) -> None:
+    """Of two corpora, one of which has no dev clips: accuracy is stated for the other one."""
     pytest.importorskip("tensorflow")
     frontend, output = tmp_path / "frontend.json", tmp_path / "toy.tflite"
     frontend.write_text(json.dumps(toy_frontend))
+    other = [replace(clip, corpus="other") for clip in toy_clips[12:24]]
+    index = write_index([*toy_clips[:12], *other, *toy_clips[24:]], tmp_path)
     # In a process of its own: the number of TensorFlow's threads is set before its first use.
     command = [sys.executable, "-m", "ser_edge.convert", "train", "--architecture", "lstm"]
     command += ["--epochs", "1", "--copies", "1", "--jobs", "1", "--name", "toy"]
-    command += ["--no-teacher", "--corpus", "toy"]
-    command += ["--index", str(toy_clips[0].path.parent), "--frontend", str(frontend)]
+    command += ["--no-teacher"]
+    command += ["--index", str(index), "--frontend", str(frontend)]
     command += ["--cache", str(tmp_path / "cache"), "--output", str(output)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
@@ -47,8 +60,11 @@ def test_train_writes_a_model_that_runs(
     model = Model(output)
     assert model.metadata.name == "toy"
     assert model.metadata.frontend.normalization is not None
-    assert model.metadata.details["training"]["corpora"][0]["clips"] == 24
-    assert model.metadata.details["training"]["recipe"]["epochs"] == 1
+    training, accuracy = (model.metadata.details[name] for name in ("training", "accuracy"))
+    assert {row["name"]: row["clips"] for row in training["corpora"]} == {"toy": 12, "other": 12}
+    assert training["config"]["epochs"] == 1
+    assert list(accuracy["corpora"]) == ["toy"]
+    assert accuracy["mean_uar"] == accuracy["corpora"]["toy"]["uar"]
 
 
 @pytest.mark.parametrize(
@@ -73,6 +89,24 @@ def test_failure_is_one_sentence(
     assert result.exit_code == 1
     assert message in result.output
     assert len(result.output.splitlines()) == 1
+
+
+def test_what_cannot_be_measured_or_written_is_refused_at_once(
+    toy_clips: list[Clip], tmp_path: Path
+) -> None:
+    index = write_index([clip for clip in toy_clips if clip.split == "train"], tmp_path)
+    options: dict[str, tuple[str, ...]] = {
+        "no clip of toy is in the split 'dev'": ("--index", str(index)),
+        "no folder": ("--output", str(tmp_path / "missing" / "x.tflite")),
+        "can only learn without teacher": ("--architecture", "lstm"),
+    }
+    for message, option in options.items():
+        words = ["train", "--index", str(toy_clips[0].path.parent), "--output", "x.tflite"]
+        result = CliRunner().invoke(main, [*words, "--cache", str(tmp_path / "cache"), *option])
+        assert result.exit_code == 1
+        assert message in result.output
+        assert len(result.output.splitlines()) == 1
+    assert not (tmp_path / "cache").exists()
 
 
 def test_unknown_architecture_is_wrong_usage() -> None:

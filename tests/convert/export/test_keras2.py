@@ -63,7 +63,7 @@ def test_keras_2_models_answer_as_they_did(tmp_path: Path, name: str) -> None:
     assert rebuilt.predict(BATCH) == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", architectures.TEACHABLE)
+@pytest.mark.parametrize("name", architectures.WITH_EMBEDDINGS)
 def test_our_own_networks_need_no_leave_to_run_code(tmp_path: Path, name: str) -> None:
     model = architectures.build(name, (40, 66), 6)
     path = tmp_path / f"{name}.keras"

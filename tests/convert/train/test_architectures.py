@@ -14,7 +14,7 @@ COMPACT_SHAPE = (401, 66)
 
 @pytest.mark.parametrize("name", architectures.NAMES)
 def test_gives_probabilities(name: str) -> None:
-    shape = COMPACT_SHAPE if name in architectures.TEACHABLE else SEED_SHAPE
+    shape = COMPACT_SHAPE if name in architectures.WITH_EMBEDDINGS else SEED_SHAPE
     model = architectures.build(name, shape, 6)
     batch = np.random.default_rng(1).standard_normal((2, *shape), dtype=np.float32)
     probabilities = model(batch, training=False).numpy()
@@ -27,33 +27,33 @@ def test_clstm_has_the_parameters_of_the_published_one() -> None:
     assert architectures.build("clstm", SEED_SHAPE, 6).count_params() == 5_826_214
 
 
-@pytest.mark.parametrize("name", architectures.TEACHABLE)
+@pytest.mark.parametrize("name", architectures.WITH_EMBEDDINGS)
 def test_bundled_networks_fit_their_budget(name: str) -> None:
     # One byte a weight after quantization; 650 KB is the most that the package may carry.
     assert architectures.build(name, COMPACT_SHAPE, 6).count_params() < 600_000
 
 
-@pytest.mark.parametrize("name", architectures.TEACHABLE)
-def test_networks_with_a_teacher_tell_states_every_80_ms(name: str) -> None:
+@pytest.mark.parametrize("name", architectures.WITH_EMBEDDINGS)
+def test_embeddings_are_of_80_ms_and_of_the_utterance(name: str) -> None:
     model = architectures.build(name, COMPACT_SHAPE, 6)
-    assert model.get_layer(architectures.STATES).output_shape == (None, 51, 128)
-    assert model.get_layer(architectures.SUMMARY).output_shape == (None, 256)
+    assert model.get_layer(architectures.FRAME_EMBEDDINGS).output_shape == (None, 51, 128)
+    assert model.get_layer(architectures.UTTERANCE_EMBEDDING).output_shape == (None, 256)
 
 
 @pytest.mark.parametrize("name", architectures.ANY_LENGTH)
-def test_hears_a_clip_alike_in_a_longer_window(name: str) -> None:
+def test_gives_a_clip_the_same_probabilities_in_a_longer_window(name: str) -> None:
     frames = np.random.default_rng(1).standard_normal((1, 400, 66), dtype=np.float32)
     frames[:, 200:] = -1.0
     frames[:, 200:, architectures.RMS] = -9.0
     long = architectures.build(name, (400, 66), 6)
     short = architectures.build(name, (240, 66), 6)
     short.set_weights(long.get_weights())
-    answers = [long(frames).numpy(), short(frames[:, :240]).numpy()]
-    assert answers[0] == pytest.approx(answers[1], abs=1e-6)
+    probabilities = [long(frames).numpy(), short(frames[:, :240]).numpy()]
+    assert probabilities[0] == pytest.approx(probabilities[1], abs=1e-6)
 
 
 @pytest.mark.parametrize("name", architectures.ANY_LENGTH)
-def test_rounding_noise_in_a_silent_pause_is_not_heard(name: str) -> None:
+def test_rounding_noise_in_a_silent_pause_changes_nothing(name: str) -> None:
     frames = np.random.default_rng(1).standard_normal((1, *COMPACT_SHAPE), dtype=np.float32)
     frames[:, 100:150, architectures.RMS] = -4.0
     noisy = frames.copy()
@@ -63,9 +63,9 @@ def test_rounding_noise_in_a_silent_pause_is_not_heard(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", architectures.ANY_LENGTH)
-def test_a_window_of_one_level_has_an_answer(name: str) -> None:
-    answer = architectures.build(name, COMPACT_SHAPE, 6)(np.zeros((1, *COMPACT_SHAPE), "f4"))
-    assert np.isfinite(answer.numpy()).all()
+def test_a_window_of_one_level_gives_finite_probabilities(name: str) -> None:
+    model = architectures.build(name, COMPACT_SHAPE, 6)
+    assert np.isfinite(model(np.zeros((1, *COMPACT_SHAPE), "f4")).numpy()).all()
 
 
 def test_unknown_name_is_a_clear_error() -> None:

@@ -9,8 +9,8 @@ from scipy.fft import dct
 from ser_edge.convert import frontends
 from ser_edge.convert.train import cepstral
 
-FRONTEND = frontends.preset("compact")
-MFCC = FRONTEND["features"][2]
+SPEC = frontends.preset("compact")
+MFCC = SPEC["features"][2]
 
 
 @pytest.fixture
@@ -47,49 +47,49 @@ def test_augmentation_leaves_the_other_features_and_its_input(
     features: cepstral.Features,
 ) -> None:
     before = features.copy()
-    vary = cepstral.Augmentation(FRONTEND, warp=0.1, colour=10.0)
-    changed = vary(features, np.random.default_rng(1))
+    augment = cepstral.Augmentation(SPEC, vtlp_range=0.1, channel_std=10.0)
+    changed = augment(features, np.random.default_rng(1))
     assert np.array_equal(features, before)
     assert np.array_equal(changed[:, :, :2], before[:, :, :2])
     assert np.all(np.any(changed[:, :, 2:] != before[:, :, 2:], axis=(1, 2)))
 
 
-def test_colour_is_the_same_in_every_frame(features: cepstral.Features) -> None:
-    changed = cepstral.Augmentation(FRONTEND, colour=10.0)(features, np.random.default_rng(1))
+def test_channel_is_the_same_in_every_frame(features: cepstral.Features) -> None:
+    changed = cepstral.Augmentation(SPEC, channel_std=10.0)(features, np.random.default_rng(1))
     offsets = changed - features
     assert np.ptp(offsets, axis=1) == pytest.approx(0, abs=1e-5)
-    assert np.all(offsets[:, 0, 3 : 3 + cepstral.COLOURED] != 0)
-    assert np.all(offsets[:, 0, 3 + cepstral.COLOURED :] == 0)
+    assert np.all(offsets[:, 0, 3 : 3 + cepstral.CHANNEL_COEFFICIENTS] != 0)
+    assert np.all(offsets[:, 0, 3 + cepstral.CHANNEL_COEFFICIENTS :] == 0)
 
 
 def test_layouts_are_treated_alike(features: cepstral.Features) -> None:
-    turned = {**FRONTEND, "layout": "features_frames"}
-    straight = cepstral.Augmentation(FRONTEND, warp=0.1)(features, np.random.default_rng(1))
-    other = cepstral.Augmentation(turned, warp=0.1)(
+    turned = {**SPEC, "layout": "features_frames"}
+    straight = cepstral.Augmentation(SPEC, vtlp_range=0.1)(features, np.random.default_rng(1))
+    other = cepstral.Augmentation(turned, vtlp_range=0.1)(
         features.swapaxes(1, 2), np.random.default_rng(1)
     )
     assert np.array_equal(other.swapaxes(1, 2), straight)
 
 
 def test_what_cannot_be_changed_is_left_alone(features: cepstral.Features) -> None:
-    def changed(frontend: dict[str, Any], matrices: cepstral.Features) -> bool:
-        vary = cepstral.Augmentation(frontend, warp=0.1)
-        return not np.array_equal(vary(matrices, np.random.default_rng(1)), matrices)
+    def changed(spec: dict[str, Any], matrices: cepstral.Features) -> bool:
+        augment = cepstral.Augmentation(spec, vtlp_range=0.1)
+        return not np.array_equal(augment(matrices, np.random.default_rng(1)), matrices)
 
-    assert changed(FRONTEND, features)
+    assert changed(SPEC, features)
     assert not changed(frontends.preset("seed"), features[:, :22])
-    bare = {**FRONTEND, "features": FRONTEND["features"][:2]}
+    bare = {**SPEC, "features": SPEC["features"][:2]}
     assert not changed(bare, features[:, :, :2])
 
 
-def test_masks_blank_at_most_two_stretches(features: cepstral.Features) -> None:
-    blanked = 0
+def test_masks_at_most_two_stretches(features: cepstral.Features) -> None:
+    n_masked = 0
     for seed in range(20):
         masked = features.copy()
         cepstral.mask_frames(masked, 5, np.random.default_rng(seed))
-        gone = np.all(masked == 0, axis=2)
-        assert np.array_equal(masked[~gone], features[~gone])
-        assert gone.sum(axis=1).max() <= 10
-        assert np.abs(np.diff(np.pad(gone, ((0, 0), (1, 1))).astype(int), axis=1)).sum() <= 4 * 4
-        blanked += int(gone.sum())
-    assert blanked > 0
+        zeros = np.all(masked == 0, axis=2)
+        assert np.array_equal(masked[~zeros], features[~zeros])
+        assert zeros.sum(axis=1).max() <= 10
+        assert np.abs(np.diff(np.pad(zeros, ((0, 0), (1, 1))).astype(int), axis=1)).sum() <= 4 * 4
+        n_masked += int(zeros.sum())
+    assert n_masked > 0

@@ -28,12 +28,12 @@ def data(toy_clips: list[Clip], toy_frontend: dict[str, Any], cache: Path) -> da
 def test_clean_features_are_the_runtime_front_ends(
     data: dataset.Dataset, toy_frontend: dict[str, Any]
 ) -> None:
-    extract = Frontend(FrontendSpec.parse(toy_frontend))
-    assert data.train.shape == (3, 24, *extract.shape)
-    assert data.dev.shape == (12, *extract.shape)
+    frontend = Frontend(FrontendSpec.parse(toy_frontend))
+    assert data.train.shape == (3, 24, *frontend.shape)
+    assert data.dev.shape == (12, *frontend.shape)
     for clips, matrices in ((data.train_clips, data.train[0]), (data.dev_clips, data.dev)):
         for clip, matrix in zip(clips, matrices):
-            expected = extract(audio.load(clip.path, extract.sample_rate))
+            expected = frontend(audio.load(clip.path, frontend.sample_rate))
             assert np.array_equal(matrix, expected.astype(np.float16))
 
 
@@ -42,16 +42,16 @@ def test_augmented_copies_differ(data: dataset.Dataset) -> None:
     assert not np.array_equal(data.train[1], data.train[2])
 
 
-def test_moments_of_a_copy_are_those_of_the_clean_clip(
+def test_time_maps_are_those_of_the_clean_clip(
     data: dataset.Dataset, toy_clips: list[Clip]
 ) -> None:
-    assert np.all(data.moments[0] == [1.0, 0.0])
-    assert np.all(data.voices[0] == 0)
-    assert set(data.voices[1:].flat) == set(range(len(augment.SPEED_FACTORS)))
-    paces = data.moments[1:, :, 0]
+    assert np.all(data.time_maps[0] == [1.0, 0.0])
+    assert np.all(data.speeds[0] == 0)
+    assert set(data.speeds[1:].flat) == set(range(len(augment.SPEED_FACTORS)))
+    rates = data.time_maps[1:, :, 0]
     slowest, fastest = augment.SPEED_JITTER
-    assert np.all((paces > 0.999 * slowest) & (paces < 1.001 * fastest))
-    assert np.any(data.moments[1:, :, 1] != 0.0)
+    assert np.all((rates > 0.999 * slowest) & (rates < 1.001 * fastest))
+    assert np.any(data.time_maps[1:, :, 1] != 0.0)
 
 
 def test_second_load_computes_nothing(
@@ -104,29 +104,38 @@ def test_unreadable_clip_leaves_no_cache(
     assert list(cache.iterdir()) == []
 
 
-def unlabelled(matrices: np.ndarray) -> dataset.Dataset:
-    voices = np.zeros(matrices.shape[:2], np.int8)
-    moments = np.zeros((*voices.shape, 2), np.float32)
-    return dataset.Dataset(matrices, matrices[0], voices, moments, [], [])
+def without_clips(matrices: np.ndarray) -> dataset.Dataset:
+    speeds = np.zeros(matrices.shape[:2], np.int8)
+    time_maps = np.zeros((*speeds.shape, 2), np.float32)
+    return dataset.Dataset(matrices, matrices[0], speeds, time_maps, [], [])
 
 
 @pytest.mark.parametrize("layout", ["frames_features", "features_frames"])
-def test_normalization_is_by_feature_over_clean_copies(layout: str) -> None:
+def test_normalization_is_by_feature_over_clean_copies(
+    layout: str, toy_frontend: dict[str, Any]
+) -> None:
     rng = np.random.default_rng(1)
     matrices = rng.normal([5.0, -1.0], [2.0, 0.5], size=(2, 50, 40, 2)).astype(np.float16)
     matrices[1] = 0
     axis = 1
     if layout == "features_frames":
         matrices, axis = matrices.swapaxes(2, 3), 0
-    data = unlabelled(matrices)
+    data = without_clips(matrices)
+    spec = {**toy_frontend, "layout": layout}
+    assert dataset.feature_axis(spec) == axis
     normalization = data.normalization(feature_axis=axis)
     assert normalization["mean"] == pytest.approx([5.0, -1.0], abs=0.2)
     assert normalization["std"] == pytest.approx([2.0, 0.5], rel=0.1)
+    normalized = dataset.normalize(matrices[0], {**spec, "normalization": normalization})
+    by_feature = np.moveaxis(normalized, 1 + axis, 0).reshape(2, -1)
+    assert normalized.dtype == np.float32
+    assert by_feature.mean(axis=1) == pytest.approx([0.0, 0.0], abs=1e-3)
+    assert by_feature.std(axis=1) == pytest.approx([1.0, 1.0], abs=1e-3)
 
 
 def test_constant_feature_has_no_zero_deviation() -> None:
     matrices = np.zeros((1, 3, 4, 1), np.float16)
-    data = unlabelled(matrices)
+    data = without_clips(matrices)
     assert data.normalization(feature_axis=1)["std"] == [0.001]
 
 

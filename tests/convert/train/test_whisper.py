@@ -15,21 +15,22 @@ def encoder() -> whisper.Encoder:
     return whisper.Encoder()
 
 
-def test_states_equal_those_of_ctranslate2(encoder: whisper.Encoder) -> None:
+@pytest.mark.slow
+def test_hidden_states_equal_those_of_ctranslate2(encoder: whisper.Encoder) -> None:
     ctranslate2 = pytest.importorskip("ctranslate2")
     samples = np.random.default_rng(1).normal(0, 0.05, 20000).astype(np.float32)
     samples *= np.sin(np.arange(20000) / 3000).astype(np.float32)
     model = ctranslate2.models.Whisper(str(whisper.weights_file().parent), compute_type="float32")
     levels = np.ascontiguousarray(whisper.log_mel(samples)[None])
     expected = np.array(model.encode(ctranslate2.StorageView.from_array(levels)))[0]
-    states = encoder.states(samples)
+    states = encoder.hidden_states(samples)
     assert states.shape == (whisper.LAYERS + 1, *expected.shape)
     assert np.abs(states[-1] - expected).max() <= 1e-3
     assert np.abs(expected).max() > 1
 
 
 def test_a_token_is_20_ms(encoder: whisper.Encoder) -> None:
-    states = encoder.states(np.zeros(16000, dtype=np.float32))
+    states = encoder.hidden_states(np.zeros(16000, dtype=np.float32))
     assert states.shape == (5, 50, whisper.SIZE)
     assert np.all(np.isfinite(states))
 

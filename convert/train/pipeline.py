@@ -1,0 +1,153 @@
+"""From labelled clips to a packed model: targets, features, training, quantization, release."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ser_edge.errors import SerEdgeError
+from ser_edge.metadata import Metadata
+
+from ..backend import compute_in_one_order
+from ..corpus.clips import LABELS, Clip
+from ..export import source_model, tflite
+from ..export.flatbuffer import minimum_runtime, versions
+from . import architectures, dataset, fit, release, teacher
+from .config import TrainingConfig
+
+Progress = Callable[[str], Callable[[int, int], None]]
+"""From the name of what is done to a callback that takes how many are done, and their total."""
+
+
+def configure(architecture: str, *, with_teacher: bool, **settings: Any) -> TrainingConfig:
+    """The bundled models' hyper-parameters, as far as they suit the architecture and no teacher.
+
+    Args:
+        architecture: one of :data:`.architectures.NAMES`.
+        with_teacher: whether there will be a teacher's targets.
+        settings: of :class:`.TrainingConfig`, where they differ.
+
+    Raises:
+        SerEdgeError: the architecture cannot learn from a teacher.
+    """
+    if architecture not in architectures.ANY_LENGTH:
+        settings = {"crop_frames": 0, **settings}
+    if not with_teacher:
+        alone = {"distillation_weight": 0.0, "utterance_weight": 0.0, "frame_weight": 0.0}
+        settings = {**settings, **alone}
+    return TrainingConfig(architecture=architecture, **settings)
+
+
+def train(
+    clips: Sequence[Clip],
+    spec: dict[str, Any],
+    config: TrainingConfig,
+    output: Path,
+    *,
+    name: str,
+    copies: int,
+    cache: Path,
+    resume: bool = False,
+    jobs: int = 2,
+    progress: Progress = lambda what: lambda done, total: None,
+    report: Callable[[dict[str, Any]], None] = lambda line: None,
+) -> Metadata:
+    """Train a model on labelled clips, quantize, measure and pack it.
+
+    Args:
+        clips: of both splits.
+        spec: the front end, as in a model's metadata; its normalization is computed here.
+        config: the hyper-parameters.
+        output: the model file to write.
+        name: of the model, and of the run in the cache.
+        copies: augmented copies of every training clip.
+        cache: folder for features, embeddings and runs.
+        resume: go on from the last checkpoint of the run.
+        jobs: processes that compute features and targets.
+        progress: makes the callbacks for the slow parts.
+        report: called with the teacher's accuracy, then with every epoch's.
+
+    Returns:
+        The metadata as packed.
+
+    Raises:
+        SerEdgeError: the clips cannot be learned from or measured on, or there is nowhere to
+            write; said before anything is computed.
+        ser_edge.errors.DependencyError: TensorFlow or Whisper's weights are not installed.
+        ser_edge.errors.AudioError: a clip cannot be read.
+    """
+    release.check_splits(clips)
+    _check_writable(output)
+    compute_in_one_order()
+    targets, teacher_card = None, {}
+    if config.needs_teacher:
+        targets = teacher.compute_targets(
+            clips,
+            window_seconds=spec["window_seconds"],
+            cache=cache,
+            jobs=jobs,
+            progress=progress("teacher"),
+        )
+        teacher_card["teacher"] = teacher.describe(targets, clips)
+        report(teacher_card)
+    data = dataset.load(
+        clips, spec, copies=copies, cache=cache, jobs=jobs, progress=progress("features")
+    )
+    spec = normalized(spec, data)
+    folder = run_folder(cache, name)
+    model = fit.train(
+        data, spec, config, folder=folder, targets=targets, resume=resume, report=report
+    )
+    flatbuffer = quantized(model)
+    return release.calibrate_and_pack(
+        flatbuffer,
+        {
+            "format": 1,
+            "name": name,
+            "description": "Six emotions from speech: "
+            f"{config.architecture} network, dynamic range",
+            "labels": list(LABELS),
+            "frontend": spec,
+            "quantization": "dynamic",
+            "minimum_runtime": minimum_runtime(flatbuffer),
+            "converter": versions(),
+            "training": {
+                "corpora": release.describe_training(clips),
+                "parameters": model.count_params(),
+                "augmented_copies": copies,
+                "config": asdict(config),
+                **teacher_card,
+            },
+            "source_sha256": hashlib.sha256((folder / fit.WEIGHTS).read_bytes()).hexdigest(),
+        },
+        clips,
+        output,
+        progress=progress("dev clips"),
+    )
+
+
+def normalized(spec: dict[str, Any], data: dataset.Dataset) -> dict[str, Any]:
+    """The front end with the normalization of the clean training clips."""
+    normalization = data.normalization(feature_axis=dataset.feature_axis(spec))
+    return {**spec, "normalization": normalization}
+
+
+def run_folder(cache: Path, name: str) -> Path:
+    """Where :func:`train` keeps checkpoints, weights and log of the model of this name."""
+    return cache / "runs" / name
+
+
+def quantized(model: Any) -> bytes:
+    """The network, a ``keras.Model``, as a flatbuffer with dynamic range quantization."""
+    shape = model.input_shape[1:]
+    return tflite.to_tflite(source_model.from_keras(model, "Keras"), shape, "dynamic")
+
+
+def _check_writable(output: Path) -> None:
+    folder = output.absolute().parent
+    if not os.access(folder, os.W_OK):
+        raise SerEdgeError(f"cannot write {output}: no folder {folder} that may be written to")
