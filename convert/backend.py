@@ -6,6 +6,7 @@ import importlib.util
 import os
 from typing import Any
 
+from ser_edge import __version__
 from ser_edge.errors import DependencyError
 
 
@@ -35,6 +36,11 @@ def tensorflow() -> Any:
             f"TensorFlow {tf.__version__} needs tf_keras beside it: pip install tf_keras"
         )
     return tf
+
+
+def versions() -> dict[str, str]:
+    """The versions of what converts, for a model's metadata."""
+    return {"ser_edge": __version__, "tensorflow": tensorflow().__version__}
 
 
 def compute_in_one_order() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,9 @@ from ser_edge.metadata import Metadata
 from ser_edge.model import Model
 from ser_edge.selftest import SIGNAL, reference_scores
 
-REFERENCE_SECONDS = 3.0
+from . import files
+
+REFERENCE_SECONDS = 3.0  # length of the signal whose scores are stated
 
 
 def pack(flatbuffer: bytes, metadata: Mapping[str, Any], path: str | os.PathLike[str]) -> Metadata:
@@ -36,16 +37,12 @@ def pack(flatbuffer: bytes, metadata: Mapping[str, Any], path: str | os.PathLike
             not run.
         OSError: the file cannot be written.
     """
-    target = Path(path)
     complete = {**metadata, "flatbuffer": None, "reference": None}
-    # In the target's folder, for a rename is atomic only within one file system.
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
-        draft = Path(folder) / "model.tflite"
+    with files.draft(path) as draft:
         model_file.write(flatbuffer, complete, draft)
         complete["reference"] = _reference(draft)
         model_file.write(flatbuffer, complete, draft)
-        os.replace(draft, target)
-    return model_file.read_metadata(target)
+    return model_file.read_metadata(path)
 
 
 def _reference(path: Path) -> dict[str, Any]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
-from typing import Any
 
 import click
 
-from .. import frontends
-from ..corpus.clips import LABELS
+from ser_edge.metadata import QUANTIZATIONS
 
+from .. import files, frontends
+from ..corpus.clips import LABELS
+from ..export.pipeline import DisagreementError, Options, convert_model
+from ..export.verify import Verification
+
+_GB = 2**30
 _PATH = click.Path(exists=True, path_type=Path)
 
 
@@ -43,8 +45,8 @@ _PATH = click.Path(exists=True, path_type=Path)
 @click.option("--licence", default="", help="The terms of the model and of its training data.")
 @click.option(
     "--quantize",
-    type=click.Choice(["dynamic", "float16", "int8", "none"]),
-    default="dynamic",
+    type=click.Choice(QUANTIZATIONS),
+    default=Options.quantization,
     show_default=True,
     help="How the weights are stored.",
 )
@@ -57,9 +59,9 @@ _PATH = click.Path(exists=True, path_type=Path)
 @click.option(
     "--min-agreement",
     type=click.FloatRange(0.0, 1.0),
-    default=0.98,
+    default=Options.min_agreement,
     show_default=True,
-    help="Share of the recordings that must get the original's label, or nothing is written.",
+    help="Share of the recordings that must get the source model's label, or nothing is written.",
 )
 @click.option(
     "--report",
@@ -74,14 +76,14 @@ _PATH = click.Path(exists=True, path_type=Path)
 @click.option(
     "--time-limit",
     type=click.FloatRange(1.0),
-    default=300.0,
+    default=Options.time_limit,
     show_default=True,
     help="Seconds after which TensorFlow's conversion is stopped.",
 )
 @click.option(
     "--memory-limit",
     type=click.FloatRange(0.1),
-    default=8.0,
+    default=Options.memory_limit / _GB,
     show_default=True,
     help="GB that TensorFlow may take.",
 )
@@ -106,7 +108,7 @@ def model(
     """Convert SOURCE, a trained Keras model, quantize it and verify it on real speech.
 
     SOURCE is a .h5 or .keras file of Keras 2 or 3, a SavedModel folder, or a file in the hub,
-    hf://OWNER/REPO/FILE. OUTPUT is written when the product agrees with the original.
+    hf://OWNER/REPO/FILE. OUTPUT is written when it agrees with SOURCE.
     """
     if (preset is None) == (frontend_file is None):
         raise click.UsageError("state the front end: either --preset or --frontend")
@@ -114,12 +116,9 @@ def model(
         raise click.UsageError("--quantize int8 needs --calibrate")
     if report is not None and verify is None:
         raise click.UsageError("--report needs --verify")
-    # The parts that load numpy come late: usage errors need not wait for it.
-    from ..export import pipeline
-
-    frontend = frontends.read(frontend_file) if frontend_file else frontends.preset(str(preset))
-    options = pipeline.Options(
-        frontend=frontend,
+    spec = frontends.read(frontend_file) if frontend_file else frontends.preset(str(preset))
+    options = Options(
+        spec=spec,
         labels=[label.strip() for label in labels.split(",")],
         name=name or Path(source.rstrip("/")).stem,
         description=description,
@@ -130,17 +129,17 @@ def model(
         min_agreement=min_agreement,
         allow_code=allow_code,
         time_limit=time_limit,
-        memory_limit=int(memory_limit * 2**30),
+        memory_limit=int(memory_limit * _GB),
     )
     try:
-        verified = pipeline.convert_model(source, output, options, progress=_tell)
-    except pipeline.DisagreementError as error:
+        verification = convert_model(source, output, options, progress=_tell)
+    except DisagreementError as error:
         _show(error.verification, report)
         raise
-    if verified is None:
+    if verification is None:
         _tell("not verified: state recordings with --verify")
     else:
-        _show(verified, report)
+        _show(verification, report)
     _tell(f"{output}: {output.stat().st_size / 1e6:.2f} MB")
 
 
@@ -148,11 +147,7 @@ def _tell(text: str) -> None:
     click.echo(text, err=True)
 
 
-def _show(verified: Any, report: Path | None) -> None:
-    click.echo(verified.table())
-    if report is None:
-        return
-    with tempfile.TemporaryDirectory(prefix=f".{report.name}.", dir=report.parent) as folder:
-        draft = Path(folder) / report.name
-        draft.write_text(json.dumps(verified.to_dict(), indent=1) + "\n", encoding="utf-8")
-        os.replace(draft, report)
+def _show(verification: Verification, report: Path | None) -> None:
+    click.echo(verification.table())
+    if report is not None:
+        files.write_text(report, json.dumps(verification.to_dict(), indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""A Keras 2 twin of a model, built from the architecture in its file, its weights copied.
+"""A model rebuilt in Keras 2 from the architecture in its file, its weights copied.
 
 Keras 2 and Keras 3 describe the same layers in different words, and loading a file as it stands
 can run whatever its author put into it. So the description is translated, layer by layer from a
@@ -14,141 +14,46 @@ from typing import Any
 from ser_edge.errors import ModelError
 
 from ..backend import tensorflow
+from .sandbox import one_line
 from .source_file import KerasFile
 
 _MODELS = ("Sequential", "Functional", "Model")
 
 # Layers that compute the same in Keras 2 and Keras 3 from the same arguments and weights.
 _LAYERS = frozenset(
-    [
-        "Activation",
-        "Add",
-        "AdditiveAttention",
-        "AlphaDropout",
-        "Attention",
-        "Average",
-        "AveragePooling1D",
-        "AveragePooling2D",
-        "BatchNormalization",
-        "Bidirectional",
-        "Concatenate",
-        "Conv1D",
-        "Conv2D",
-        "Cropping1D",
-        "Cropping2D",
-        "Dense",
-        "DepthwiseConv1D",
-        "DepthwiseConv2D",
-        "Dot",
-        "Dropout",
-        "ELU",
-        "Flatten",
-        "GRU",
-        "GRUCell",
-        "GaussianDropout",
-        "GaussianNoise",
-        "GlobalAveragePooling1D",
-        "GlobalAveragePooling2D",
-        "GlobalMaxPooling1D",
-        "GlobalMaxPooling2D",
-        "InputLayer",
-        "LSTM",
-        "LSTMCell",
-        "LayerNormalization",
-        "LeakyReLU",
-        "Masking",
-        "MaxPooling1D",
-        "MaxPooling2D",
-        "Maximum",
-        "Minimum",
-        "MultiHeadAttention",
-        "Multiply",
-        "PReLU",
-        "Permute",
-        "RNN",
-        "ReLU",
-        "RepeatVector",
-        "Reshape",
-        "SeparableConv1D",
-        "SeparableConv2D",
-        "SimpleRNN",
-        "SimpleRNNCell",
-        "Softmax",
-        "SpatialDropout1D",
-        "SpatialDropout2D",
-        "StackedRNNCells",
-        "Subtract",
-        "TimeDistributed",
-        "UpSampling1D",
-        "UpSampling2D",
-        "ZeroPadding1D",
-        "ZeroPadding2D",
-    ]
+    """
+    Activation Add AdditiveAttention AlphaDropout Attention Average AveragePooling1D
+    AveragePooling2D BatchNormalization Bidirectional Concatenate Conv1D Conv2D Cropping1D
+    Cropping2D Dense DepthwiseConv1D DepthwiseConv2D Dot Dropout ELU Flatten GRU GRUCell
+    GaussianDropout GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D
+    GlobalMaxPooling1D GlobalMaxPooling2D InputLayer LSTM LSTMCell LayerNormalization LeakyReLU
+    Masking MaxPooling1D MaxPooling2D Maximum Minimum MultiHeadAttention Multiply PReLU Permute
+    RNN ReLU RepeatVector Reshape SeparableConv1D SeparableConv2D SimpleRNN SimpleRNNCell
+    Softmax SpatialDropout1D SpatialDropout2D StackedRNNCells Subtract TimeDistributed
+    UpSampling1D UpSampling2D ZeroPadding1D ZeroPadding2D
+    """.split()
 )
 # Keras 2 writes TensorFlow's own functions in a model as layers that name them.
 _FUNCTION_LAYERS = ("TFOpLambda", "SlicingOpLambda")
 _PURE_FUNCTIONS = ("__operators__.", "linalg.", "math.", "nn.")
 _PURE_FUNCTION_NAMES = frozenset(
-    [
-        "broadcast_to",
-        "cast",
-        "clip_by_value",
-        "compat.v1.squeeze",
-        "concat",
-        "expand_dims",
-        "identity",
-        "ones_like",
-        "pad",
-        "reshape",
-        "reverse",
-        "shape",
-        "split",
-        "squeeze",
-        "stack",
-        "tile",
-        "transpose",
-        "unstack",
-        "where",
-        "zeros_like",
-    ]
+    """
+    broadcast_to cast clip_by_value compat.v1.squeeze concat expand_dims identity ones_like pad
+    reshape reverse shape split squeeze stack tile transpose unstack where zeros_like
+    """.split()
 )
 _ACTIVATIONS = frozenset(
-    [
-        "elu",
-        "exponential",
-        "gelu",
-        "leaky_relu",
-        "linear",
-        "log_softmax",
-        "mish",
-        "relu",
-        "relu6",
-        "selu",
-        "sigmoid",
-        "silu",
-        "softmax",
-        "softplus",
-        "softsign",
-        "swish",
-        "tanh",
-    ]
+    """
+    elu exponential gelu leaky_relu linear log_softmax mish relu relu6 selu sigmoid silu softmax
+    softplus softsign swish tanh
+    """.split()
 )
 # What only matters in training, or is said elsewhere.
 _IGNORED = frozenset(
-    [
-        "autocast",
-        "build_config",
-        "dtype",
-        "implementation",
-        "optional",
-        "ragged",
-        "registered_name",
-        "renorm_momentum",
-        "seed",
-        "shared_object_id",
-        "sparse",
-        "synchronized",
-    ]
+    """
+    autocast build_config dtype implementation optional ragged registered_name renorm_momentum
+    seed shared_object_id sparse synchronized
+    """.split()
 )
 # The weights are copied, so nothing is drawn at random or held to a rule in training.
 _TRAINING_ONLY = ("_regularizer", "_constraint")
@@ -190,7 +95,7 @@ def build(file: KerasFile, *, allow_code: bool = False) -> Any:
     except Exception as error:  # Keras raises whatever the part that failed raised.
         if isinstance(error, tf.errors.ResourceExhaustedError):
             raise MemoryError from error
-        raise ModelError(f"the model cannot be rebuilt: {_one_line(error)}") from error
+        raise ModelError(f"the model cannot be rebuilt: {one_line(error)}") from error
     _check_complete(tf, model)
     return model
 
@@ -397,7 +302,3 @@ def _check_complete(tf: Any, model: Any) -> None:
     unset = [w.name for w in model.weights if bool(tf.reduce_any(tf.math.is_nan(w)))]
     if unset:
         raise ModelError(f"the file lacks the weights {unset[0].split(':')[0]} (or they are NaN)")
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

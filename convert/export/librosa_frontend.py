@@ -1,6 +1,6 @@
 """The front end as a model's author had it: librosa and python_speech_features, not ser_edge.
 
-It is what the runtime's own front end is verified against, so the two share nothing but the recipe.
+It is what the runtime's own front end is verified against, so the two share no code.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def features_of(path: str | os.PathLike[str], spec: FrontendSpec) -> NDArray[np.
 
     Args:
         path: of the recording.
-        spec: the recipe.
+        spec: which features, and with which arguments.
 
     Returns:
         float32, of the shape of ``ser_edge.frontend.Frontend(spec)``.
@@ -49,7 +49,7 @@ def features_of(path: str | os.PathLike[str], spec: FrontendSpec) -> NDArray[np.
 
 
 def matrix_of(samples: FloatArray, spec: FrontendSpec) -> NDArray[np.float32]:
-    """The feature matrix of samples, (n,), at the recipe's rate: see :func:`features_of`."""
+    """The feature matrix of samples, (n,), at the spec's rate: see :func:`features_of`."""
     librosa = _librosa()
     if spec.trim is not None:
         samples, _ = librosa.effects.trim(
@@ -70,7 +70,7 @@ def matrix_of(samples: FloatArray, spec: FrontendSpec) -> NDArray[np.float32]:
         mean = np.array(spec.normalization.mean)[:, np.newaxis]
         std = np.array(spec.normalization.std)[:, np.newaxis]
         matrix = (matrix - mean) / std
-    if spec.layout == "frames_features":
+    if spec.feature_axis == 1:
         matrix = matrix.T
     return np.ascontiguousarray(matrix, dtype=np.float32)
 

@@ -1,4 +1,4 @@
-"""The whole way from somebody's trained model to a verified file for ser-edge."""
+"""The whole way from somebody's trained model to a verification file for ser-edge."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ser_edge import __version__, audio
+from ser_edge import audio
 from ser_edge.decision import default_rules
 from ser_edge.errors import ModelError
 from ser_edge.frontend import Frontend
@@ -23,22 +23,23 @@ from ..package import pack
 from . import sandbox, source_file, tflite, verify
 from .verify import Verification
 
-TIME_LIMIT_SECONDS = 300.0
-MEMORY_LIMIT_BYTES = 8 * 2**30
-CALIBRATION_CLIPS = 300
-MIN_AGREEMENT = 0.98
+CALIBRATION_CLIPS = 300  # spread over all recordings that there are
 
 Progress = Callable[[str], None]
 
 
 class DisagreementError(ModelError):
-    """The product does not answer as the original does; nothing was written."""
+    """The converted model predicts other labels than the source model; nothing was written.
+
+    Attributes:
+        verification: how they compare.
+    """
 
     def __init__(self, verification: Verification, wanted: float) -> None:
         super().__init__(
             f"only {100 * verification.agreement:.2f} % of {verification.clips} clips get the "
-            f"original's label, where {100 * wanted:g} % is asked: nothing was written. Another "
-            "--quantize, or a front end nearer to the one in training, may help"
+            f"source model's label, where {100 * wanted:g} % is asked: nothing was written. "
+            "Another --quantize, or a front end nearer to the one in training, may help"
         )
         self.verification = verification
 
@@ -47,24 +48,18 @@ class DisagreementError(ModelError):
 class Options:
     """How a model is converted."""
 
-    frontend: Mapping[str, Any]
-    """As in a model's metadata."""
-    labels: Sequence[str]
-    """In the order of the model's outputs."""
+    spec: Mapping[str, Any]  # of the front end, as in a model's metadata
+    labels: Sequence[str]  # in the order of the model's outputs
     name: str
     description: str = ""
-    licence: str = ""
-    """Terms of the model and of what it was trained on."""
-    quantization: str = "dynamic"
-    """One of :data:`.tflite.QUANTIZATIONS`."""
-    calibrate: Path | None = None
-    """Recordings for ``int8``: see :func:`..corpus.clips.find`."""
-    verify: Path | None = None
-    """Recordings to verify with."""
-    min_agreement: float = MIN_AGREEMENT
-    allow_code: bool = False
-    time_limit: float = TIME_LIMIT_SECONDS
-    memory_limit: int = MEMORY_LIMIT_BYTES
+    licence: str = ""  # terms of the model and of what it was trained on
+    quantization: str = "dynamic"  # one of ser_edge.metadata.QUANTIZATIONS
+    calibrate: Path | None = None  # recordings for int8: an index, or a folder of audio
+    verify: Path | None = None  # recordings to verify with: the same
+    min_agreement: float = 0.98  # share of these that must get the source model's label
+    allow_code: bool = False  # let code in the source model run
+    time_limit: float = 300.0  # of TensorFlow's conversion, seconds
+    memory_limit: int = 8 * 2**30  # of TensorFlow, bytes
 
 
 def convert_model(
@@ -83,19 +78,17 @@ def convert_model(
         progress: told what is being done.
 
     Returns:
-        How the product compares with the original; None where ``options.verify`` is.
+        How the converted model compares with the source model; None where ``options.verify`` is.
 
     Raises:
         ModelError: the source cannot be read, does not fit its front end or labels, or cannot be
             converted.
-        DisagreementError: the product differs too much from the original.
+        DisagreementError: the two give too many recordings different labels.
         AudioError: a recording cannot be read.
         DependencyError: a package is missing.
         OSError: the output cannot be written.
     """
-    spec = FrontendSpec.parse(options.frontend)
-    frontend = spec.to_dict()
-    extract = Frontend(spec)
+    spec = FrontendSpec.parse(options.spec)
     path = source_file.fetch(source)
     with tempfile.TemporaryDirectory(prefix="ser-edge-convert-") as folder:
         scratch = Path(folder)
@@ -103,13 +96,13 @@ def convert_model(
         if options.quantization == "int8":
             progress("computing features to calibrate with")
             calibration = str(scratch / "calibration.npy")
-            np.save(calibration, _calibration(extract, options))
+            np.save(calibration, _calibration(Frontend(spec), options))
         progress(f"converting {source} ({options.quantization})")
         facts = sandbox.run(
             f"{tflite.__name__}.convert",
             {
                 "source": str(path.resolve()),
-                "frontend": frontend,
+                "spec": spec.to_dict(),
                 "n_labels": len(options.labels),
                 "quantization": options.quantization,
                 "calibration": calibration,
@@ -121,44 +114,45 @@ def convert_model(
         )
         flatbuffer = (scratch / "conversion" / tflite.FLATBUFFER).read_bytes()
         metadata = _metadata(source, path, spec, options, facts)
-        verified = None
+        verification = None
         if options.verify is not None:
             draft = scratch / "draft.tflite"
             pack(flatbuffer, metadata, draft)
-            verified = _verify(path, frontend, draft, scratch / "original", options, progress)
-            metadata["verification"] = verified.to_dict()
-            if verified.agreement < options.min_agreement:
-                raise DisagreementError(verified, options.min_agreement)
+            verification = _verify(path, spec, draft, scratch / "source", options, progress)
+            metadata["verification"] = verification.to_dict()
+            if verification.agreement < options.min_agreement:
+                raise DisagreementError(verification, options.min_agreement)
         pack(flatbuffer, metadata, output)
-    return verified
+    return verification
 
 
-def _calibration(extract: Frontend, options: Options) -> Any:
+def _calibration(frontend: Frontend, options: Options) -> Any:
+    """Feature matrices of typical recordings, float32, (n, *frontend.shape)."""
     if options.calibrate is None:
         raise ModelError(
             "int8 needs typical recordings to calibrate with: --calibrate FOLDER-OR-INDEX"
         )
     found = clips.find(options.calibrate, labels=options.labels, split="train")
     chosen = clips.spread(found, CALIBRATION_CLIPS)
-    return np.stack([extract(audio.load(clip.path, extract.sample_rate)) for clip in chosen])
+    return np.stack([frontend(audio.load(clip.path, frontend.sample_rate)) for clip in chosen])
 
 
 def _verify(
     path: Path,
-    frontend: Mapping[str, Any],
-    product: Path,
+    spec: FrontendSpec,
+    converted: Path,
     scratch: Path,
     options: Options,
     progress: Progress,
 ) -> Verification:
     assert options.verify is not None
     found = clips.find(options.verify, labels=options.labels, split="dev")
-    progress(f"running the original on {len(found)} recordings")
+    progress(f"running the source model on {len(found)} recordings")
     facts = sandbox.run(
-        f"{verify.__name__}.run_original",
+        f"{verify.__name__}.run_source",
         {
             "source": str(path.resolve()),
-            "frontend": dict(frontend),
+            "spec": spec.to_dict(),
             "paths": [str(clip.path) for clip in found],
             "allow_code": options.allow_code,
         },
@@ -167,13 +161,13 @@ def _verify(
         time_limit=None,
         memory_limit=options.memory_limit,
     )
-    progress(f"running the product on {len(found)} recordings")
+    progress(f"running the converted model on {len(found)} recordings")
     return verify.compare(
         found,
         np.load(scratch / verify.PROBABILITIES),
-        product,
-        original_bytes=source_file.size(path),
-        original_seconds=facts["seconds"],
+        converted,
+        source_bytes=source_file.size(path),
+        source_seconds=facts["seconds"],
     )
 
 
@@ -191,8 +185,7 @@ def _metadata(
         "quantization": options.quantization,
         "minimum_runtime": facts["minimum_runtime"],
         "converter": {
-            "ser_edge": __version__,
-            "tensorflow": facts["tensorflow"],
+            **facts["converter"],
             "python": ".".join(map(str, sys.version_info[:3])),
         },
         "source": {

@@ -1,4 +1,4 @@
-"""Changes to a converted model, so that it computes what the original does.
+"""Changes to a converted model, so that it computes what the source model does.
 
 - What TensorFlow calls dynamic range rounds the inputs of a layer to 256 steps: of a convolution
   over the range of the whole input, of recurrent and dense layers row by row. Where rows of
@@ -17,26 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from ser_edge.errors import ModelError
+from . import flatbuffer
 
-from ..backend import tensorflow
+_SMALLEST_BYTES = 4096  # float weights in less stay what they are, as TensorFlow has it too
 
-_SMALLEST_BYTES = 4096
-"""Float weights in less stay what they are, as TensorFlow has it too."""
-
-_ALIGNMENT = 16
-"""Of stored tensors, in bytes: ``force_align`` of TensorFlow Lite's schema."""
-
+# The version of DEQUANTIZE that knows a scale for every channel, and where it appeared.
 _PER_CHANNEL_VERSION = 5
 _PER_CHANNEL_RUNTIME = (2, 7, 0)
-"""The version of DEQUANTIZE that knows a scale for every channel, and where it appeared."""
-
-_FILE_IDENTIFIER = b"TFL3"
-_RUNTIME_ENTRY = b"min_runtime_version"
-_RUNTIME_BYTES = 16
 
 
-def rewrite(flatbuffer: bytes, quantization: str) -> bytes:
+def rewrite(content: bytes, quantization: str) -> bytes:
     """Rewrite a model as the quantization needs it.
 
     In a ``dynamic`` model the weights of layers become int8, where they are not, with a DEQUANTIZE
@@ -45,38 +35,25 @@ def rewrite(flatbuffer: bytes, quantization: str) -> bytes:
     ``int8`` model is calibrated as it stands.
 
     Args:
-        flatbuffer: a TensorFlow Lite model.
-        quantization: how its weights are to be stored: one of :data:`.tflite.QUANTIZATIONS`.
+        content: a TensorFlow Lite flatbuffer.
+        quantization: how its weights are to be stored, one of
+            ``ser_edge.metadata.QUANTIZATIONS``.
 
     Returns:
-        A model of the same interface; the same bytes where nothing is to do.
+        A flatbuffer of the same inputs and outputs; the same bytes where nothing is to do.
     """
     if quantization == "int8":
-        return flatbuffer
-    tensorflow()
-    import flatbuffers
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(flatbuffer), 0))
+        return content
+    schema = flatbuffer.schema()
+    model = flatbuffer.unpack(content)
     changed = sum(_unclip(graph) for graph in model.subgraphs)
     if quantization == "dynamic":
         weights = _store_in_int8(schema, model, model.subgraphs[0])
         if weights:
-            _raise_minimum_runtime(model)
+            flatbuffer.raise_minimum_runtime(model, _PER_CHANNEL_RUNTIME)
         changed += weights
         _drop_unused(model)
-    if not changed:
-        return flatbuffer
-
-    class Builder(flatbuffers.Builder):  # type: ignore[misc]
-        """Python's code from the schema forgets the alignment of stored tensors."""
-
-        def StartVector(self, size: int, count: int, alignment: int) -> Any:
-            return super().StartVector(size, count, _ALIGNMENT if size == 1 else alignment)
-
-    builder = Builder(len(flatbuffer))
-    builder.Finish(model.Pack(builder), _FILE_IDENTIFIER)
-    return bytes(builder.Output())
+    return flatbuffer.repack(model) if changed else content
 
 
 def _unclip(graph: Any) -> int:
@@ -118,7 +95,7 @@ def _store_in_int8(schema: Any, model: Any, graph: Any) -> int:
 
 def _dequantize(schema: Any, model: Any, graph: Any, index: int) -> Any:
     """A DEQUANTIZE of the graph's tensor with that index, to a new one."""
-    graph.tensors.append(_float_twin(schema, graph.tensors[index]))
+    graph.tensors.append(_in_float(schema, graph.tensors[index]))
     dequantize = schema.OperatorT()
     dequantize.opcodeIndex = _dequantize_code(schema, model)
     dequantize.inputs = [index]
@@ -158,13 +135,14 @@ def _drop_unused(model: Any) -> None:
             buffer.data = None
 
 
-def _float_twin(schema: Any, tensor: Any) -> Any:
-    twin = schema.TensorT()
-    twin.shape = tensor.shape
-    twin.type = schema.TensorType.FLOAT32
-    twin.buffer = 0  # the empty one: computed, not stored
-    twin.name = tensor.name + b"/float"
-    return twin
+def _in_float(schema: Any, tensor: Any) -> Any:
+    """A tensor for the values of another, in float32."""
+    result = schema.TensorT()
+    result.shape = tensor.shape
+    result.type = schema.TensorType.FLOAT32
+    result.buffer = 0  # the empty one: computed, not stored
+    result.name = tensor.name + b"/float"
+    return result
 
 
 def _dequantize_code(schema: Any, model: Any) -> int:
@@ -178,16 +156,3 @@ def _dequantize_code(schema: Any, model: Any) -> int:
     code.version = _PER_CHANNEL_VERSION
     model.operatorCodes.append(code)
     return len(model.operatorCodes) - 1
-
-
-def _raise_minimum_runtime(model: Any) -> None:
-    for entry in model.metadata or ():
-        if entry.name != _RUNTIME_ENTRY:
-            continue
-        noted = bytes(model.buffers[entry.buffer].data).split(b"\0")[0].decode()
-        try:
-            version = tuple(int(part) for part in noted.split("."))
-        except ValueError as error:
-            raise ModelError(f"the converter noted an odd runtime version: {noted!r}") from error
-        text = ".".join(map(str, max(version, _PER_CHANNEL_RUNTIME)))
-        model.buffers[entry.buffer].data = list(text.encode().ljust(_RUNTIME_BYTES, b"\0"))

@@ -98,6 +98,11 @@ def stage(scratch: Path, doing: str, advice: str) -> None:
     (scratch / _STAGE).write_text(json.dumps([doing, advice]))
 
 
+def one_line(error: BaseException) -> str:
+    """An error's message in one line of at most 300 characters, or else its type."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
 def _stop(child: subprocess.Popen[bytes]) -> None:
     """End the child and all that it started."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -149,8 +154,7 @@ def _perform(scratch: Path) -> dict[str, Any]:
     except Exception as error:
         if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's MemoryError
             return {"error": "memory"}
-        text = " ".join(str(error).split())[:300]
-        return {"error": "failed", "text": f"{type(error).__name__}: {text}"}
+        return {"error": "failed", "text": f"{type(error).__name__}: {one_line(error)}"}
 
 
 def _limit_memory(limit: int) -> None:

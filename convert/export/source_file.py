@@ -15,8 +15,10 @@ from typing import Any
 
 from ser_edge.errors import DependencyError, ModelError
 
+from .sandbox import one_line
+
+# Larger than any model that an edge device runs; what claims more is refused unread.
 MAX_BYTES = 2**30
-"""Larger than any model that an edge device runs; what claims more is refused unread."""
 
 _MAX_CONFIG_BYTES = 2**24
 _MAX_DEPTH = 50
@@ -32,12 +34,9 @@ _ADVICE = "a Keras .h5 or .keras file, or a SavedModel folder, is needed"
 class KerasFile:
     """What a Keras file of any generation holds."""
 
-    format: str
-    """Format and writer, such as ``Keras 2.15.0 .h5``."""
-    config: dict[str, Any]
-    """The architecture, as Keras serialized it."""
-    weights: Path
-    """A file that ``load_weights`` of Keras 2 reads."""
+    format: str  # with its writer, such as ``Keras 2.15.0 .h5``
+    config: dict[str, Any]  # the architecture, as Keras serialized it
+    weights: Path  # a file that ``load_weights`` of Keras 2 reads
 
 
 def fetch(source: str) -> Path:
@@ -95,6 +94,9 @@ def read(path: Path, scratch: Path) -> KerasFile:
         path: the file.
         scratch: an empty folder for what must be unpacked.
 
+    Returns:
+        Its architecture and weights, neither of which has run or been believed yet.
+
     Raises:
         ModelError: not a Keras file, damaged, without an architecture, or claiming more than
             :data:`MAX_BYTES`; or one that reaches out of itself.
@@ -141,7 +143,7 @@ def _fetch_from_hub(source: str) -> Path:
             ) from error
         raise ModelError(f"{owner}/{repository} in the hub has no file {name}") from error
     except (hub.HFValidationError, hub.HfHubHTTPError, OSError) as error:
-        raise ModelError(f"cannot fetch {source}: {_one_line(error)}") from error
+        raise ModelError(f"cannot fetch {source}: {one_line(error)}") from error
 
 
 def _read_hdf5(path: Path) -> KerasFile:
@@ -170,11 +172,11 @@ def _read_archive(path: Path, scratch: Path) -> KerasFile:
                 with archive.open(weights.name) as packed, weights.open("wb") as unpacked:
                     shutil.copyfileobj(packed, unpacked)
             except KeyError as error:
-                raise ModelError(f"{path} is not a Keras file: {_one_line(error)}") from error
+                raise ModelError(f"{path} is not a Keras file: {one_line(error)}") from error
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         if isinstance(error, ModelError):
             raise
-        raise ModelError(f"{path} is damaged: {_one_line(error)}") from error
+        raise ModelError(f"{path} is damaged: {one_line(error)}") from error
     _check_hdf5(weights, shown=path)
     version = _text(metadata.get("keras_version", "?"))
     return KerasFile(f"Keras {version} .keras", _parse(config, path), weights)
@@ -237,7 +239,7 @@ def _check_hdf5(path: Path, *, shown: Path | None = None) -> None:
     except ModelError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise ModelError(f"{shown} is damaged: {_one_line(error)}") from error
+        raise ModelError(f"{shown} is damaged: {one_line(error)}") from error
 
 
 def _parse(text: str | bytes, path: Path) -> dict[str, Any]:
@@ -262,7 +264,3 @@ def _h5py() -> Any:
 
 def _text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,4 +1,4 @@
-"""The original model, ready to be called: a twin of a Keras file, or a SavedModel's signature."""
+"""The source model, ready to be called: a Keras file rebuilt, or a SavedModel's signature."""
 
 from __future__ import annotations
 
@@ -14,20 +14,14 @@ from ser_edge.errors import ModelError
 
 from ..backend import tensorflow
 from . import keras2, source_file
+from .sandbox import one_line
 
 _SIGNATURE = "serving_default"
 # Operations that reach files, other processes or Python.
 _REACHING_OUT = ("File", "PyFunc", "Save", "Restore", "Print", "Debug", "Dataset", "Summary")
 # A SavedModel restores its own weights, in a function that conversion leaves out.
 _RESTORING = frozenset(
-    [
-        "MergeV2Checkpoints",
-        "RestoreV2",
-        "SaveV2",
-        "ShardedFilename",
-        "StaticRegexFullMatch",
-        "StringJoin",
-    ]
+    "MergeV2Checkpoints RestoreV2 SaveV2 ShardedFilename StaticRegexFullMatch StringJoin".split()
 )
 _SUM_TOLERANCE = 1e-3
 
@@ -36,22 +30,24 @@ _SUM_TOLERANCE = 1e-3
 class SourceModel:
     """A trained model, as its author had it."""
 
-    format: str
-    """What it was loaded from."""
-    shape: tuple[int | None, ...]
-    """Of the input, without the batch; None where any length will do."""
-    n_outputs: int
-    parameters: int | None
-    """Number of weights, where known."""
-    recurrent: tuple[str, ...]
-    """Names of the layers that keep a state, where known."""
-    trackable: Any
-    """What holds the variables."""
-    function: Any
-    """From a float32 tensor (batch, *shape) to (batch, n_outputs), as in inference."""
+    format: str  # what it was loaded from
+    shape: tuple[int | None, ...]  # of the input, without the batch; None: any length will do
+    n_outputs: int  # length of a row of outputs
+    parameters: int | None  # number of weights, where known
+    recurrent: tuple[str, ...]  # names of the layers that keep a state, where known
+    trackable: Any  # what holds the variables
+    function: Any  # float32 tensor (batch, *shape) -> (batch, n_outputs), as in inference
 
-    def check(self, shape: Sequence[int], n_labels: int, recipe: str) -> tuple[int, ...]:
-        """The input's full shape for a front end's matrix of `shape`, or a refusal.
+    def check(self, shape: Sequence[int], n_labels: int, description: str) -> tuple[int, ...]:
+        """Check that a front end's matrix and the labels fit.
+
+        Args:
+            shape: of the front end's matrix.
+            n_labels: number of labels.
+            description: of the front end, for the error message.
+
+        Returns:
+            The input's full shape: `shape`, with a channel axis where the model wants one.
 
         Raises:
             ModelError: the model takes another shape, or gives another number of outputs.
@@ -65,8 +61,8 @@ class SourceModel:
             turned = self.shape == tuple(reversed(shape))
             hint = ": its layout is the other one" if turned else ""
             raise ModelError(
-                f"the model takes {_times(self.shape)} values, but the front end ({recipe}) gives "
-                f"{_times(shape)}{hint}"
+                f"the model takes {_times(self.shape)} values, but the front end ({description}) "
+                f"gives {_times(shape)}{hint}"
             )
         if self.n_outputs != n_labels:
             raise ModelError(f"the model has {self.n_outputs} outputs for {n_labels} labels")
@@ -77,6 +73,9 @@ class SourceModel:
 
         Args:
             features: some input, float32, (batch, *shape).
+
+        Returns:
+            True for probabilities, False for logits.
 
         Raises:
             ModelError: they are neither.
@@ -95,7 +94,14 @@ class SourceModel:
         return False
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Outputs of a batch, float64, (batch, n_outputs)."""
+        """Outputs of a batch.
+
+        Args:
+            features: float32, (batch, *shape).
+
+        Returns:
+            float64, (batch, n_outputs).
+        """
         return np.asarray(self.function(features), dtype=np.float64)
 
 
@@ -160,8 +166,7 @@ def _load_saved_model(path: Path, scratch: Path, allow_code: bool) -> SourceMode
     except Exception as error:  # TensorFlow raises whatever the part that failed raised.
         if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
             raise MemoryError from error
-        text = " ".join(str(error).split())[:300]
-        raise ModelError(f"{path} cannot be loaded: {text}") from error
+        raise ModelError(f"{path} cannot be loaded: {one_line(error)}") from error
     inputs = signature.structured_input_signature[1]
     outputs = signature.structured_outputs
     if len(inputs) != 1 or len(outputs) != 1:

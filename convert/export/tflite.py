@@ -1,4 +1,4 @@
-"""From the original to a TensorFlow Lite flatbuffer, in a child process (:mod:`.sandbox`)."""
+"""From a Keras model to a TensorFlow Lite flatbuffer."""
 
 from __future__ import annotations
 
@@ -15,55 +15,50 @@ from ser_edge.frontend import Frontend
 from ser_edge.metadata import FrontendSpec
 from ser_edge.selftest import reference_signal
 
-from ..backend import tensorflow
+from ..backend import tensorflow, versions
 from . import sandbox, source_model
 from .flatbuffer import check_operators, minimum_runtime, operators
 from .rewrite import rewrite
 from .source_model import SourceModel
 
-QUANTIZATIONS = ("dynamic", "float16", "int8", "none")
-"""How weights are stored: ``dynamic`` as int8, with which layers compute in float; ``float16``;
-``int8``, with all activations rounded to int8 by calibrated ranges; ``none`` as float32."""
-
-FLATBUFFER = "model.tflite"
-"""Name of the result in the scratch folder."""
+FLATBUFFER = "model.tflite"  # name of the result in the scratch folder
 
 
 def convert(
     *,
     scratch: Path,
     source: str,
-    frontend: dict[str, Any],
+    spec: dict[str, Any],
     n_labels: int,
     quantization: str,
     calibration: str | None,
     allow_code: bool,
 ) -> dict[str, Any]:
-    """A job: load a source, hold it against its front end, convert it.
+    """A job: load a source model, check that it fits its front end, and convert it.
 
     Args:
         scratch: folder; the result is its :data:`FLATBUFFER`.
         source: path of the model.
-        frontend: as in a model's metadata.
+        spec: of the front end, as in a model's metadata.
         n_labels: how many outputs the model must have.
-        quantization: one of :data:`QUANTIZATIONS`.
+        quantization: as in :func:`to_tflite`.
         calibration: a ``.npy`` file of front end matrices, (n, *shape); needed for ``int8``.
         allow_code: as in :func:`.source_model.load`.
 
     Returns:
-        Facts of the conversion, for the metadata.
+        What the metadata state of it: ``format``, ``parameters``, ``softmax_added``,
+        ``converter`` and ``minimum_runtime``.
 
     Raises:
         ModelError: the model cannot be loaded, does not fit, or cannot be converted.
     """
-    tf = tensorflow()
     sandbox.stage(scratch, "loading the model", "it may be damaged or far too large")
     model = source_model.load(Path(source), scratch, allow_code=allow_code)
-    extract = Frontend(FrontendSpec.parse(frontend))
-    shape = model.check(extract.shape, n_labels, describe(extract))
+    frontend = Frontend(FrontendSpec.parse(spec))
+    shape = model.check(frontend.shape, n_labels, describe(frontend))
     matrices = None if calibration is None else np.load(calibration).reshape(-1, *shape)
-    sample = extract(reference_signal(extract.sample_rate, extract.spec.window_seconds))
-    probabilities = model.gives_probabilities(sample.reshape(1, *shape))
+    signal = reference_signal(frontend.sample_rate, frontend.spec.window_seconds)
+    probabilities = model.gives_probabilities(frontend(signal).reshape(1, *shape))
     sandbox.stage(
         scratch, f"converting with --quantize {quantization}", _advice(model, quantization)
     )
@@ -79,7 +74,7 @@ def convert(
         "format": model.format,
         "parameters": model.parameters,
         "softmax_added": not probabilities,
-        "tensorflow": tf.__version__,
+        "converter": versions(),
         "minimum_runtime": minimum_runtime(flatbuffer),
     }
 
@@ -95,9 +90,11 @@ def to_tflite(
     """Convert with a fixed batch of 1, which is what lets TensorFlow Lite fuse LSTMs.
 
     Args:
-        model: the original.
+        model: the source model.
         shape: of its input, without the batch.
-        quantization: one of :data:`QUANTIZATIONS`.
+        quantization: how weights are stored: ``dynamic`` as int8, with which layers compute in
+            float; ``float16``; ``int8``, with all activations rounded to int8 by calibrated
+            ranges; ``none`` as float32.
         calibration: for ``int8``: typical inputs, (n, *shape).
         softmax: add a softmax, for a model that gives logits.
 
@@ -146,19 +143,19 @@ def to_tflite(
     return rewrite(bytes(flatbuffer), quantization)
 
 
-def describe(extract: Frontend) -> str:
+def describe(frontend: Frontend) -> str:
     """What a front end's matrix is made of, in words.
 
     Example:
-        >>> from ..frontends import frontend
-        >>> describe(Frontend(FrontendSpec.parse(frontend("seed"))))
+        >>> from ..frontends import preset
+        >>> describe(Frontend(FrontendSpec.parse(preset("seed"))))
         'zero_crossing_rate, rms, 20 mfcc over 4 s, features_frames'
     """
     parts = []
-    for feature in extract.spec.features:
+    for feature in frontend.spec.features:
         count = feature.arguments.get("n_mfcc")
         parts.append(f"{count} {feature.name}" if count else feature.name)
-    return f"{', '.join(parts)} over {extract.spec.window_seconds:g} s, {extract.spec.layout}"
+    return f"{', '.join(parts)} over {frontend.spec.window_seconds:g} s, {frontend.spec.layout}"
 
 
 def _advice(model: SourceModel, quantization: str) -> str:

@@ -1,13 +1,14 @@
-"""The original and the product side by side on real speech.
+"""The source model and the converted model side by side on real speech.
 
-The original is Keras with the reference library's features, the product the packed model with the
-runtime's own: what is compared is everything from the audio file to the probabilities.
+The source model runs in TensorFlow on the reference library's features, the converted model as it
+was packed, on the runtime's own: what is compared is everything from the audio file to the
+probabilities.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,50 +20,32 @@ from ser_edge import audio
 from ser_edge.metadata import FrontendSpec
 from ser_edge.model import Model
 
-from ..corpus.clips import Clip
-from ..evaluate.metrics import measure
+from ..backend import tensorflow
+from ..corpus.clips import Clip, label_indices
+from ..evaluate.metrics import Accuracy, measure_by_corpus
 from . import librosa_frontend, sandbox, source_model
 
-PROBABILITIES = "source_model.npy"
-"""Name of the original's probabilities in the scratch folder."""
+PROBABILITIES = "probabilities.npy"  # name of the source model's in the scratch folder
 
-_BATCH = 64
-_LATENCY_RUNS = 20
-
-Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Unweighted average recall of both, on one corpus."""
-
-    corpus: str
-    speakers: int
-    clips: int
-    original: float
-    product: float
+_BATCH = 64  # windows that the source model gets at once
+_LATENCY_RUNS = 20  # of which the median counts
 
 
 @dataclass(frozen=True)
 class Verification:
-    """How the product compares with the original."""
+    """How the converted model compares with the source model."""
 
-    clips: int
-    agreement: float
-    """Share of the clips with the same most probable label, 0 to 1."""
-    largest_difference: float
-    """Of any probability."""
-    mean_difference: float
-    """Of all probabilities."""
-    accuracy: tuple[Accuracy, ...]
-    """By corpus, where labels are known."""
-    original_bytes: int
-    product_bytes: int
-    original_seconds: float
-    """For one window, features not included."""
-    product_seconds: float
-    runtime: str
-    """The package that ran the product."""
+    clips: int  # recordings compared
+    agreement: float  # share of them with the same most probable label, 0 to 1
+    largest_difference: float  # of any probability
+    mean_difference: float  # of all probabilities
+    source_accuracy: Mapping[str, Accuracy]  # by corpus, of the clips with labels
+    converted_accuracy: Mapping[str, Accuracy]  # the same
+    source_bytes: int  # size of the file, or of the folder's files
+    converted_bytes: int
+    source_seconds: float  # for one window, features not included
+    converted_seconds: float
+    runtime: str  # the package that ran the converted model
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as JSON takes them, rounded."""
@@ -72,18 +55,18 @@ class Verification:
             "largest_difference": round(self.largest_difference, 4),
             "mean_difference": round(self.mean_difference, 6),
             "uar": {
-                part.corpus: {
-                    "speakers": part.speakers,
-                    "clips": part.clips,
-                    "original": round(part.original, 4),
-                    "product": round(part.product, 4),
+                corpus: {
+                    "speakers": source.speakers,
+                    "clips": source.clips,
+                    "source": round(source.uar, 4),
+                    "converted": round(self.converted_accuracy[corpus].uar, 4),
                 }
-                for part in self.accuracy
+                for corpus, source in self.source_accuracy.items()
             },
-            "bytes": {"original": self.original_bytes, "product": self.product_bytes},
+            "bytes": {"source": self.source_bytes, "converted": self.converted_bytes},
             "milliseconds": {
-                "original": round(1e3 * self.original_seconds, 2),
-                "product": round(1e3 * self.product_seconds, 2),
+                "source": round(1e3 * self.source_seconds, 2),
+                "converted": round(1e3 * self.converted_seconds, 2),
             },
             "runtime": self.runtime,
         }
@@ -91,21 +74,21 @@ class Verification:
     def table(self) -> str:
         """The figures for people."""
         rows = [
-            (f"{self.clips} clips", "original", "product"),
-            ("size", f"{self.original_bytes / 1e6:.2f} MB", f"{self.product_bytes / 1e6:.2f} MB"),
+            (f"{self.clips} clips", "source", "converted"),
+            ("size", f"{self.source_bytes / 1e6:.2f} MB", f"{self.converted_bytes / 1e6:.2f} MB"),
             (
                 f"one window, {self.runtime}",
-                f"{1e3 * self.original_seconds:.1f} ms",
-                f"{1e3 * self.product_seconds:.1f} ms",
+                f"{1e3 * self.source_seconds:.1f} ms",
+                f"{1e3 * self.converted_seconds:.1f} ms",
             ),
         ]
         rows += [
             (
-                f"UAR {part.corpus}, {part.speakers} speakers, {part.clips} clips",
-                f"{100 * part.original:.1f} %",
-                f"{100 * part.product:.1f} %",
+                f"UAR {corpus}, {source.speakers} speakers, {source.clips} clips",
+                f"{100 * source.uar:.1f} %",
+                f"{100 * self.converted_accuracy[corpus].uar:.1f} %",
             )
-            for part in self.accuracy
+            for corpus, source in self.source_accuracy.items()
         ]
         rows += [
             ("same label", "", f"{100 * self.agreement:.2f} %"),
@@ -116,114 +99,100 @@ class Verification:
         return "\n".join(f"{name:<{width}} {left:>10} {right:>10}" for name, left, right in rows)
 
 
-def run_original(
+def run_source(
     *,
     scratch: Path,
     source: str,
-    frontend: dict[str, Any],
+    spec: dict[str, Any],
     paths: Sequence[str],
     allow_code: bool,
 ) -> dict[str, Any]:
-    """A job: the original's probabilities for recordings, features by the reference library.
+    """A job: the source model's probabilities for recordings, features by the reference library.
 
     Args:
         scratch: folder; the result, float64, (n, n_labels), is its :data:`PROBABILITIES`.
         source: path of the model.
-        frontend: as in a model's metadata.
+        spec: of the front end, as in a model's metadata.
         paths: of the recordings.
         allow_code: as in :func:`.source_model.load`.
 
     Returns:
-        ``seconds`` that the original takes for one window.
+        ``seconds`` that the model takes for one window.
 
     Raises:
         ModelError: the model cannot be loaded.
         ser_edge.errors.AudioError: a recording cannot be read.
     """
-    sandbox.stage(scratch, "running the original", "raise the limit, or verify on fewer recordings")
+    sandbox.stage(
+        scratch, "running the source model", "raise the limit, or verify on fewer recordings"
+    )
     model = source_model.load(Path(source), scratch, allow_code=allow_code)
-    spec = FrontendSpec.parse(frontend)
-    matrices = np.stack([librosa_frontend.features_of(path, spec) for path in paths])
+    parsed = FrontendSpec.parse(spec)
+    matrices = np.stack([librosa_frontend.features_of(path, parsed) for path in paths])
     if len(model.shape) > matrices.ndim - 1:
         matrices = matrices[..., np.newaxis]
     batches = range(0, len(matrices), _BATCH)
     outputs = np.concatenate([model.predict(matrices[at : at + _BATCH]) for at in batches])
     if not model.gives_probabilities(matrices[:1]):
-        outputs = _softmax(outputs)
+        outputs = tensorflow().nn.softmax(outputs).numpy()
     np.save(scratch / PROBABILITIES, outputs)
     return {"seconds": _seconds(lambda: model.predict(matrices[:1]))}
 
 
 def compare(
-    recordings: Sequence[Clip],
+    clips: Sequence[Clip],
     probabilities: NDArray[np.float64],
-    product: Path,
+    converted: Path,
     *,
-    original_bytes: int,
-    original_seconds: float,
-    progress: Progress = lambda done, total: None,
+    source_bytes: int,
+    source_seconds: float,
 ) -> Verification:
-    """Run the product on the recordings and hold it against the original.
+    """Run the converted model on recordings and compare it with the source model.
 
     Args:
-        recordings: at least one.
-        probabilities: the original's, (n, n_labels).
-        product: a packed model.
-        original_bytes: size of the original.
-        original_seconds: see :func:`run_original`.
-        progress: told after every recording.
+        clips: at least one.
+        probabilities: of the source model, (n, n_labels).
+        converted: a packed model.
+        source_bytes: size of the source model.
+        source_seconds: that the source model takes for one window.
 
     Raises:
         ser_edge.errors.AudioError: a recording cannot be read.
     """
-    model = Model(product)
-    answers = np.zeros_like(probabilities)
-    for row, recording in enumerate(recordings):
-        matrix = model.frontend(audio.load(recording.path, model.frontend.sample_rate))
-        answers[row] = model.predict(matrix)
-        progress(row + 1, len(recordings))
-    difference = np.abs(answers - probabilities)
+    model = Model(converted)
+    predicted = np.zeros_like(probabilities)
+    for row, clip in enumerate(clips):
+        matrix = model.frontend(audio.load(clip.path, model.frontend.sample_rate))
+        predicted[row] = model.predict(matrix)
+    difference = np.abs(predicted - probabilities)
+    labels = model.metadata.labels
     return Verification(
-        clips=len(recordings),
-        agreement=float(np.mean(answers.argmax(axis=1) == probabilities.argmax(axis=1))),
+        clips=len(clips),
+        agreement=float(np.mean(predicted.argmax(axis=1) == probabilities.argmax(axis=1))),
         largest_difference=float(difference.max()),
         mean_difference=float(difference.mean()),
-        accuracy=_accuracy(recordings, model.metadata.labels, probabilities, answers),
-        original_bytes=original_bytes,
-        product_bytes=product.stat().st_size,
-        original_seconds=original_seconds,
-        product_seconds=_seconds(lambda: model.predict(matrix)),
+        source_accuracy=_accuracy(clips, labels, probabilities),
+        converted_accuracy=_accuracy(clips, labels, predicted),
+        source_bytes=source_bytes,
+        converted_bytes=converted.stat().st_size,
+        source_seconds=source_seconds,
+        converted_seconds=_seconds(lambda: model.predict(matrix)),
         runtime=model.runtime,
     )
 
 
 def _accuracy(
-    recordings: Sequence[Clip],
-    labels: Sequence[str],
-    probabilities: NDArray[np.float64],
-    answers: NDArray[np.float64],
-) -> tuple[Accuracy, ...]:
-    labelled = [row for row, recording in enumerate(recordings) if recording.label]
-    parts = []
-    for corpus in dict.fromkeys(recordings[row].corpus for row in labelled):
-        rows = [row for row in labelled if recordings[row].corpus == corpus]
-        truth = np.array([labels.index(recordings[row].label) for row in rows])
-        speakers = [recordings[row].speaker for row in rows]
-        parts.append(
-            Accuracy(
-                corpus=corpus or "all",
-                speakers=len(set(speakers)),
-                clips=len(rows),
-                original=measure(truth, probabilities[rows], speakers).uar,
-                product=measure(truth, answers[rows], speakers).uar,
-            )
-        )
-    return tuple(parts)
-
-
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(odds / odds.sum(axis=1, keepdims=True), dtype=np.float64)
+    clips: Sequence[Clip], labels: Sequence[str], probabilities: NDArray[np.float64]
+) -> dict[str, Accuracy]:
+    """By corpus, of the recordings whose label is known."""
+    rows = [row for row, clip in enumerate(clips) if clip.label]
+    known = [clips[row] for row in rows]
+    return measure_by_corpus(
+        label_indices(known, labels),
+        probabilities[rows],
+        [clip.speaker for clip in known],
+        [clip.corpus or "all" for clip in known],
+    )
 
 
 def _seconds(work: Callable[[], Any]) -> float:

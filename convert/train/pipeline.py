@@ -12,10 +12,10 @@ from typing import Any
 from ser_edge.errors import SerEdgeError
 from ser_edge.metadata import Metadata
 
-from ..backend import compute_in_one_order
+from ..backend import compute_in_one_order, versions
 from ..corpus.clips import LABELS, Clip
 from ..export import source_model, tflite
-from ..export.flatbuffer import minimum_runtime, versions
+from ..export.flatbuffer import minimum_runtime
 from . import architectures, dataset, fit, release, teacher
 from .config import TrainingConfig
 

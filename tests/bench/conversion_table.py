@@ -15,17 +15,17 @@ from pathlib import Path
 from ser_edge.convert import frontends
 from ser_edge.convert.backend import tensorflow
 from ser_edge.convert.corpus.clips import LABELS, default_folder
-from ser_edge.convert.export import pipeline, tflite
+from ser_edge.convert.export import pipeline
 from ser_edge.convert.train import architectures
 from ser_edge.errors import ModelError
 from ser_edge.frontend import Frontend
-from ser_edge.metadata import FrontendSpec
+from ser_edge.metadata import QUANTIZATIONS, FrontendSpec
 
 
 def convert(source: Path, output: Path, preset: str, quantization: str, index: Path) -> str:
     """One cell of the table."""
     options = pipeline.Options(
-        frontend=frontends.preset(preset),
+        spec=frontends.preset(preset),
         labels=LABELS,
         name=source.stem,
         quantization=quantization,
@@ -43,8 +43,8 @@ def main() -> None:
     parser.add_argument("--index", type=Path, default=default_folder())
     index = parser.parse_args().index
     tensorflow()
-    print(f"| architecture | weights | {' | '.join(tflite.QUANTIZATIONS)} |")
-    print("|---" * (2 + len(tflite.QUANTIZATIONS)) + "|")
+    print(f"| architecture | weights | {' | '.join(QUANTIZATIONS)} |")
+    print("|---" * (2 + len(QUANTIZATIONS)) + "|")
     with tempfile.TemporaryDirectory() as folder:
         for name in architectures.NAMES:
             preset = "compact" if name in architectures.WITH_EMBEDDINGS else "seed"
@@ -54,7 +54,7 @@ def main() -> None:
             model.save(source)
             cells = [
                 convert(source, Path(folder) / "out.tflite", preset, quantization, index)
-                for quantization in tflite.QUANTIZATIONS
+                for quantization in QUANTIZATIONS
             ]
             print(f"| {name} | {model.count_params():,} | {' | '.join(cells)} |", flush=True)
 

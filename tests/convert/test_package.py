@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from ser_edge.convert.export import source_model, tflite
 from ser_edge.convert.package import pack
 from ser_edge.convert.train import architectures
 from ser_edge.errors import ModelError
 from ser_edge.model import Model
 from ser_edge.selftest import TOLERANCE, reference_error
+from tests.helpers.conversion import convert
 
 pytest.importorskip("tensorflow")
 
@@ -21,8 +21,7 @@ LABELS = ["neutral", "happy", "sad"]
 
 @pytest.fixture(scope="module")
 def flatbuffer() -> bytes:
-    network = source_model.from_keras(architectures.build("lstm", (21, 2), len(LABELS)), "Keras")
-    return tflite.to_tflite(network, (21, 2), "none")
+    return convert(architectures.build("lstm", (21, 2), len(LABELS)), "none")
 
 
 @pytest.fixture

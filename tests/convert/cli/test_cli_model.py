@@ -80,7 +80,7 @@ def test_wrong_usage(tmp_path: Path, arguments: tuple[object, ...], sentence: st
     assert not list(tmp_path.iterdir())
 
 
-def test_a_front_end_that_is_no_recipe(tmp_path: Path) -> None:
+def test_a_file_that_describes_no_front_end(tmp_path: Path) -> None:
     path = tmp_path / "frontend.json"
     for text, sentence in (
         ("{", "is not JSON"),
@@ -105,4 +105,4 @@ def test_inspect_refuses_other_files(tmp_path: Path) -> None:
     path.write_bytes(np.random.default_rng(1).bytes(1000))
     result = run("inspect", path)
     assert result.exit_code == 1
-    assert result.stderr == f"Error: {path} is not a TensorFlow Lite model\n"
+    assert result.stderr == f"Error: {path} is not a TFLite model\n"

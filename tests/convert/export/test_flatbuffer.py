@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ser_edge.convert.export import source_model, tflite
-from ser_edge.convert.export.flatbuffer import operators
+from ser_edge.convert.export.flatbuffer import describe, operators, repack, unpack
 from ser_edge.convert.train import architectures
 from ser_edge.errors import ModelError
+from tests.helpers.conversion import convert, predict
 
 tf = pytest.importorskip("tensorflow")
 
@@ -21,26 +21,30 @@ def compact() -> tf.keras.Model:
 
 @pytest.fixture(scope="module", params=["none", "dynamic"])
 def flatbuffer(request: pytest.FixtureRequest, compact: tf.keras.Model) -> tuple[str, bytes]:
-    source = source_model.from_keras(compact, "Keras")
-    return request.param, tflite.to_tflite(source, SHAPE, request.param)
+    return request.param, convert(compact, request.param)
 
 
-def test_answers_as_the_keras_model(flatbuffer: tuple[str, bytes], compact: tf.keras.Model) -> None:
-    interpreter_module = pytest.importorskip("tflite_runtime.interpreter")
+def test_predicts_as_the_keras_model(
+    flatbuffer: tuple[str, bytes], compact: tf.keras.Model
+) -> None:
     quantization, content = flatbuffer
-    interpreter = interpreter_module.Interpreter(model_content=content)
-    interpreter.allocate_tensors()
-    (entry,) = interpreter.get_input_details()
-    (exit_,) = interpreter.get_output_details()
-    assert tuple(entry["shape"]) == (1, *SHAPE)
     batch = np.random.default_rng(1).standard_normal((1, *SHAPE), dtype=np.float32)
-    interpreter.reset_all_variables()
-    interpreter.set_tensor(entry["index"], batch)
-    interpreter.invoke()
-    expected = compact(batch, training=False).numpy()
+    expected = compact(batch, training=False).numpy()[0]
     # int8 weights: half a step of 1/127 of the largest weight, over an untrained network.
     tolerance = {"none": 1e-5, "dynamic": 0.02}[quantization]
-    assert interpreter.get_tensor(exit_["index"]) == pytest.approx(expected, abs=tolerance)
+    assert predict(content, batch[0]) == pytest.approx(expected, abs=tolerance)
+
+
+def test_describes_its_inputs_and_outputs(flatbuffer: tuple[str, bytes]) -> None:
+    facts = describe(flatbuffer[1])
+    assert [entry["shape"] for entry in facts["inputs"]] == [[1, *SHAPE]]
+    assert [entry["shape"] for entry in facts["outputs"]] == [[1, 6]]
+    assert sum(kind["bytes"] for kind in facts["tensors"].values()) <= facts["weights"]
+    assert {entry["name"] for entry in facts["operators"]} == set(operators(flatbuffer[1]))
+
+
+def test_unpacking_and_packing_again_changes_no_content(flatbuffer: tuple[str, bytes]) -> None:
+    assert describe(repack(unpack(flatbuffer[1]))) == describe(flatbuffer[1])
 
 
 def test_lstms_are_fused(flatbuffer: tuple[str, bytes]) -> None:
@@ -54,7 +58,7 @@ def test_operators_that_are_not_built_in_are_refused() -> None:
         [tf.keras.Input((4,)), tf.keras.layers.Lambda(lambda x: tf.math.bessel_i0e(x))]
     )
     with pytest.raises(ModelError, match=r"(?i)bessel|custom|select"):
-        tflite.to_tflite(source_model.from_keras(model, "Keras"), (4,), "none")
+        convert(model, "none")
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 8, b"no model at all, just a sentence"])

@@ -1,4 +1,4 @@
-"""The reference libraries' front end and the runtime's own agree, for recipes of every kind."""
+"""The reference libraries' front end and the runtime's own agree, for features of every kind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ser_edge.selftest import reference_signal
 pytest.importorskip("librosa")
 
 BASE = {"sample_rate": 22050, "window_seconds": 1.5, "layout": "features_frames"}
-RECIPES: dict[str, dict[str, Any]] = {
+SPECS: dict[str, dict[str, Any]] = {
     **{name: frontends.preset(name) for name in frontends.NAMES},
     "40 MFCC at 22 050 Hz": {**BASE, "features": [{"name": "mfcc", "n_mfcc": 40}]},
     "deltas": {
@@ -42,17 +42,17 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES.keys())
-def test_equals_the_runtime(tmp_path: Path, recipe: dict[str, Any]) -> None:
-    spec = FrontendSpec.parse(recipe)
+@pytest.mark.parametrize("entry", SPECS.values(), ids=SPECS.keys())
+def test_equals_the_runtime(tmp_path: Path, entry: dict[str, Any]) -> None:
+    spec = FrontendSpec.parse(entry)
     # Stereo, at a rate of its own, with silence around: all that loading has to deal with.
     voice = np.pad(reference_signal(44100, 1.0), 8000)
     path = tmp_path / "voice.wav"
     soundfile.write(path, np.stack([voice, 0.5 * voice], axis=1), 44100)
-    extract = Frontend(spec)
-    ours = extract(audio.load(path, spec.sample_rate))
+    frontend = Frontend(spec)
+    ours = frontend(audio.load(path, spec.sample_rate))
     theirs = librosa_frontend.features_of(path, spec)
-    assert theirs.shape == extract.shape
+    assert theirs.shape == frontend.shape
     assert theirs.dtype == np.float32
     # MFCC reach 1e3 in float32; the tolerance is that of ser_edge.features.mfcc.
     assert ours == pytest.approx(theirs, abs=1e-3)
@@ -62,4 +62,4 @@ def test_what_librosa_cannot_read_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "text.wav"
     path.write_text("no audio")
     with pytest.raises(AudioError, match=r"text\.wav: librosa cannot read it"):
-        librosa_frontend.features_of(path, FrontendSpec.parse(RECIPES["seed"]))
+        librosa_frontend.features_of(path, FrontendSpec.parse(SPECS["seed"]))

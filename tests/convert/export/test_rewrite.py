@@ -1,27 +1,16 @@
-"""What is changed in a converted model, so that it computes what the original does."""
+"""What is changed in a converted model, so that it computes what the source model does."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pytest
 
-from ser_edge.convert.export import rewrite, source_model, tflite
+from ser_edge.convert.export import rewrite
 from ser_edge.convert.export.flatbuffer import minimum_runtime, operators
-from ser_edge.runtime import find_runtime
+from tests.helpers.conversion import convert, predict
 
 tf = pytest.importorskip("tensorflow")
 layers = tf.keras.layers
-
-
-def answer(flatbuffer: bytes, matrix: Any) -> Any:
-    interpreter = find_runtime()[0](model_content=flatbuffer)
-    interpreter.allocate_tensors()
-    interpreter.reset_all_variables()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], matrix[None])
-    interpreter.invoke()
-    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0]
 
 
 @pytest.mark.parametrize("quantization", ["none", "dynamic"])
@@ -39,9 +28,9 @@ def test_cell_states_are_not_clipped(quantization: str) -> None:
     )
     steps = np.repeat([[1.0], [-1.0]], 15, axis=0).astype(np.float32)
     assert model(steps[None]).numpy()[0] == pytest.approx(0.0, abs=1e-5)
-    flatbuffer = tflite.to_tflite(source_model.from_keras(model, "Keras"), (30, 1), quantization)
+    flatbuffer = convert(model, quantization)
     assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in operators(flatbuffer)
-    assert answer(flatbuffer, steps) == pytest.approx(0.0, abs=1e-5)
+    assert predict(flatbuffer, steps) == pytest.approx(0.0, abs=1e-5)
 
 
 def test_small_features_survive_beside_large_ones() -> None:
@@ -52,9 +41,9 @@ def test_small_features_survive_beside_large_ones() -> None:
     rng = np.random.default_rng(1)
     matrix = rng.standard_normal((2, 32)).astype(np.float32) * np.array([[1e4], [1.0]], np.float32)
     expected = model(matrix[None]).numpy()[0, 64:]
-    flatbuffer = tflite.to_tflite(source_model.from_keras(model, "Keras"), (2, 32), "dynamic")
+    flatbuffer = convert(model, "dynamic")
     assert minimum_runtime(flatbuffer) == "2.7.0"
-    found = answer(flatbuffer, matrix)[64:]
+    found = predict(flatbuffer, matrix)[64:]
     # What is left is the rounding of the weights, to one part in 254 of the largest.
     assert np.abs(found - expected).max() < 0.03 * np.abs(expected).max()
 
@@ -68,9 +57,9 @@ def test_small_channels_survive_beside_large_ones() -> None:
     dense.set_weights([dense.get_weights()[0] * sizes])
     matrix = np.random.default_rng(1).standard_normal(32).astype(np.float32)
     expected = model(matrix[None]).numpy()[0, ::2]
-    flatbuffer = tflite.to_tflite(source_model.from_keras(model, "Keras"), (32,), "dynamic")
+    flatbuffer = convert(model, "dynamic")
     assert len(flatbuffer) < 2 * model.count_params()
-    found = answer(flatbuffer, matrix)[::2]
+    found = predict(flatbuffer, matrix)[::2]
     assert np.abs(found - expected).max() < 0.01 * np.abs(expected).max()
 
 
@@ -80,15 +69,15 @@ def test_a_difference_in_the_last_bit_stays_one(recurrent: bool) -> None:
     tf.keras.utils.set_random_seed(1)
     computed = [layers.LSTM(32)] if recurrent else [layers.Flatten(), layers.Dense(32)]
     model = tf.keras.Sequential([tf.keras.Input((20, 64)), *computed])
-    flatbuffer = tflite.to_tflite(source_model.from_keras(model, "Keras"), (20, 64), "dynamic")
+    flatbuffer = convert(model, "dynamic")
     assert len(flatbuffer) < 4 * model.count_params()
     rng = np.random.default_rng(1)
     matrix = rng.standard_normal((20, 64)).astype(np.float32)
     nearly = matrix * (1 + 1e-6 * rng.standard_normal(matrix.shape)).astype(np.float32)
-    assert np.abs(answer(flatbuffer, nearly) - answer(flatbuffer, matrix)).max() < 1e-5
+    assert np.abs(predict(flatbuffer, nearly) - predict(flatbuffer, matrix)).max() < 1e-5
     # What is left is the rounding of the weights.
     expected = model(matrix[None]).numpy()[0]
-    assert np.abs(answer(flatbuffer, matrix) - expected).max() < 0.03 * np.abs(expected).max()
+    assert np.abs(predict(flatbuffer, matrix) - expected).max() < 0.03 * np.abs(expected).max()
 
 
 def test_weights_are_aligned() -> None:
@@ -98,7 +87,7 @@ def test_weights_are_aligned() -> None:
     model = tf.keras.Sequential(
         [tf.keras.Input((9, 40)), layers.Conv1D(40, 3), layers.LSTM(5), layers.Dense(3)]
     )
-    flatbuffer = tflite.to_tflite(source_model.from_keras(model, "Keras"), (9, 40), "dynamic")
+    flatbuffer = convert(model, "dynamic")
     tree = schema.Model.GetRootAsModel(flatbuffer, 0)
     start = np.frombuffer(flatbuffer, np.uint8).ctypes.data
     places = [
@@ -112,6 +101,6 @@ def test_weights_are_aligned() -> None:
 
 def test_what_needs_no_change_is_left_alone() -> None:
     model = tf.keras.Sequential([tf.keras.Input((4, 2)), layers.Flatten(), layers.Dense(3)])
-    flatbuffer = tflite.to_tflite(source_model.from_keras(model, "Keras"), (4, 2), "none")
+    flatbuffer = convert(model, "none")
     assert rewrite.rewrite(flatbuffer, "dynamic") is flatbuffer
     assert rewrite.rewrite(flatbuffer, "int8") is flatbuffer

@@ -16,9 +16,10 @@ from ser_edge.errors import ModelError
 
 tf = pytest.importorskip("tensorflow")
 
-OPTIONS = Options(frontend=frontends.preset("seed"), labels=LABELS, name="clstm")
+OPTIONS = Options(spec=frontends.preset("seed"), labels=LABELS, name="clstm")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["model_CLSTM_20_89.h5", "clstm.keras", "saved_model"])
 def test_converts(tmp_path: Path, name: str) -> None:
     model = architectures.build("clstm", (22, 401), 6)
@@ -38,14 +39,14 @@ def test_converts(tmp_path: Path, name: str) -> None:
 
 def changed(**arguments: Any) -> dict[str, Any]:
     """The seed's front end with another MFCC or window."""
-    recipe = frontends.preset("seed")
-    recipe["window_seconds"] = arguments.pop("window_seconds", 4.0)
-    recipe["features"][2].update(arguments)
-    return recipe
+    spec = frontends.preset("seed")
+    spec["window_seconds"] = arguments.pop("window_seconds", 4.0)
+    spec["features"][2].update(arguments)
+    return spec
 
 
 @pytest.mark.parametrize(
-    ("recipe", "sentence"),
+    ("spec", "sentence"),
     [
         (
             changed(n_mfcc=13),
@@ -59,12 +60,10 @@ def changed(**arguments: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_a_wrong_front_end_is_refused(
-    tmp_path: Path, recipe: dict[str, Any], sentence: str
-) -> None:
+def test_a_wrong_front_end_is_refused(tmp_path: Path, spec: dict[str, Any], sentence: str) -> None:
     source = tmp_path / "lstm.h5"
     architectures.build("lstm", (22, 401), 6).save(source)
-    options = Options(frontend=recipe, labels=LABELS, name="wrong")
+    options = Options(spec=spec, labels=LABELS, name="wrong")
     with pytest.raises(ModelError, match=sentence):
         convert_model(str(source), tmp_path / "out.tflite", options)
     assert [path.name for path in tmp_path.iterdir()] == ["lstm.h5"]
