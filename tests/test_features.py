@@ -13,10 +13,11 @@ import numpy.typing as npt
 import pytest
 
 from ser_edge import features
+from ser_edge.convert.export import librosa_frontend
 from tests.helpers.audio import RATE, Samples, noise, voice
 
 librosa = pytest.importorskip("librosa")
-psf = pytest.importorskip("python_speech_features")
+pytest.importorskip("python_speech_features")
 
 WINDOW = 4 * RATE
 
@@ -283,33 +284,10 @@ def test_trim(name: str, frame_length: int, hop_length: int, top_db: float) -> N
     assert features.trim(HARD[name], **arguments) == tuple(expected)
 
 
-PSF_WINDOWS = {
-    "boxcar": np.ones,
-    "hann": np.hanning,
-    "hamming": np.hamming,
-    "blackman": np.blackman,
-}
-
-
 def reference_psf_mfcc(y: Samples, sr: int, **arguments: Any) -> npt.NDArray[np.float64]:
     """python_speech_features.mfcc with our names for its arguments."""
     given = {**features.psf_mfcc.__kwdefaults__, **arguments}
-    cepstrum = psf.mfcc(
-        y.astype(np.float64) * given["scale"],
-        sr,
-        winlen=given["frame_length"] / sr,
-        winstep=given["hop_length"] / sr,
-        numcep=given["n_mfcc"],
-        nfilt=given["n_mels"],
-        nfft=given["n_fft"],
-        lowfreq=given["fmin"],
-        highfreq=given["fmax"],
-        preemph=given["preemphasis"],
-        ceplifter=given["lifter"],
-        appendEnergy=given["energy"],
-        winfunc=PSF_WINDOWS[given["window"]],
-    )
-    return cepstrum.T  # type: ignore[no-any-return]
+    return librosa_frontend.psf_mfcc(y, sr, given)
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,20 @@ def _delta(feature: Feature, latest: dict[str, FloatArray]) -> FloatArray:
     return slope
 
 
-def _psf_mfcc(window: FloatArray, sample_rate: int, arguments: dict[str, Any]) -> FloatArray:
+def psf_mfcc(window: FloatArray, sample_rate: int, arguments: dict[str, Any]) -> FloatArray:
+    """python_speech_features.mfcc by the names of `ser_edge.features.psf_mfcc`.
+
+    Args:
+        window: samples, float32, shape (n,).
+        sample_rate: in Hz.
+        arguments: every keyword argument of `ser_edge.features.psf_mfcc`.
+
+    Returns:
+        float64, shape (n_mfcc, n_frames).
+
+    Raises:
+        DependencyError: python_speech_features is missing.
+    """
     try:
         import python_speech_features as psf
     except ImportError as error:
@@ -144,7 +157,7 @@ _COMPUTED = {
     "zero_crossing_rate": _zero_crossing_rate,
     "rms": _rms,
     "mfcc": _mfcc,
-    "psf_mfcc": _psf_mfcc,
+    "psf_mfcc": psf_mfcc,
 }
 
 

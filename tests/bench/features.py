@@ -18,11 +18,9 @@ import os
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"  # before numpy is imported
 
-import argparse
-import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import kaldi_native_fbank
@@ -35,6 +33,7 @@ from ser_edge.features import FloatArray
 from ser_edge.frontend import Frontend
 from ser_edge.metadata import FrontendSpec
 from ser_edge.selftest import reference_signal
+from tests.bench.report import report
 
 RATE = 16_000
 WINDOW = 4 * RATE
@@ -134,18 +133,10 @@ def measure(rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=25)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    rows = measure(options.rounds)
-    if options.json:
-        print(json.dumps(rows))
-        return
-    print("n_fft  mels  clip  " + "".join(f"{name:>10}" for name in LIBRARIES) + "   ser-edge to")
+def table(rows: list[dict[str, Any]]) -> Iterator[str]:
+    yield "n_fft  mels  clip  " + "".join(f"{name:>10}" for name in LIBRARIES) + "   ser-edge to"
     for row in rows:
-        print(
+        yield (
             f"{row['n_fft']:5}  {row['n_mels']:4}  {row['seconds']:.0f} s   "
             + "".join(f"{row[f'{name}_ms']:7.2f} ms" for name in LIBRARIES)
             + "   "
@@ -153,8 +144,8 @@ def main() -> None:
             + f", its 4 s {row['ratio_to_4s']:.2f}"
         )
     limits = ", ".join(f"{limit:.2f} at n_fft {n_fft}" for n_fft, limit in TARGETS.items())
-    print(f"targets, 4 s: at most {limits} of librosa; 1.00 of kaldi-native-fbank")
+    yield f"targets, 4 s: at most {limits} of librosa; 1.00 of kaldi-native-fbank"
 
 
 if __name__ == "__main__":
-    main()
+    report(__doc__, "rounds", measure, table)

@@ -1,26 +1,26 @@
 """Cold start and memory of `ser-edge classify` on a 3 s WAV, against the floor of its imports.
 
-Run it as ``python tests/bench/startup.py``. The floor is a process that only imports the three
+Run it as ``python -m tests.bench.startup``. The floor is a process that only imports the three
 packages that any TFLite program with audio needs. Both are run in turn; the ratio is the median
 over pairs, so that a busy machine slows both.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import soundfile
 
 from ser_edge.selftest import reference_signal
+from tests.bench.report import report
 
 RATE = 16_000
 TARGET_RATIO = 1.35
@@ -74,25 +74,17 @@ def measure(runs: int) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=int, default=25)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    figures = measure(options.runs)
-    if options.json:
-        print(json.dumps(figures))
-        return
-    print(f"imports alone      {figures['floor_wall_s']:.3f} s {figures['floor_peak_mb']:5.1f} MB")
-    print(
+def table(figures: dict[str, float]) -> Iterator[str]:
+    yield f"imports alone      {figures['floor_wall_s']:.3f} s {figures['floor_peak_mb']:5.1f} MB"
+    yield (
         f"ser-edge classify  {figures['classify_wall_s']:.3f} s "
         f"{figures['classify_peak_mb']:5.1f} MB (target: under {TARGET_MB})"
     )
-    print(
+    yield (
         f"ratio              {figures['wall_ratio']:.2f} wall, {figures['cpu_ratio']:.2f} CPU "
         f"(target: at most {TARGET_RATIO})"
     )
 
 
 if __name__ == "__main__":
-    main()
+    report(__doc__, "runs", measure, table)
