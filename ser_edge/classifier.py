@@ -12,7 +12,7 @@ import numpy as np
 from ser_edge.audio import AudioSource, as_mono_float32, open_audio
 from ser_edge.decision import NO_SPEECH, SILENCE, TOO_SHORT, WindowClassifier
 from ser_edge.features import FloatArray
-from ser_edge.gate import SYLLABLES
+from ser_edge.gate import SPEECH
 from ser_edge.model import Model
 from ser_edge.model_file import bundled_path
 from ser_edge.resample import Resampler
@@ -42,9 +42,7 @@ class Classifier:
         (None, 'silence')
     """
 
-    def __init__(
-        self, model: Model, *, threshold: float | None = None, gate: str = SYLLABLES
-    ) -> None:
+    def __init__(self, model: Model, *, threshold: float | None = None, gate: str = SPEECH) -> None:
         self._window = WindowClassifier(model, threshold=threshold, gate=gate)
 
     @classmethod
@@ -54,7 +52,7 @@ class Classifier:
         *,
         num_threads: int = 1,
         threshold: float | None = None,
-        gate: str = SYLLABLES,
+        gate: str = SPEECH,
     ) -> Classifier:
         """Load a model that comes with the package.
 
@@ -63,7 +61,7 @@ class Classifier:
             num_threads: threads of the interpreter.
             threshold: probability, 0 to 1, below which a result is uncertain; by default the
                 model's own.
-            gate: ``syllables``, ``silero`` (needs the extra ``vad``) or ``off``: what separates
+            gate: ``speech``, ``silero`` (needs the extra ``vad``) or ``off``: what separates
                 speech from noise.
 
         Raises:
@@ -82,7 +80,7 @@ class Classifier:
         *,
         num_threads: int = 1,
         threshold: float | None = None,
-        gate: str = SYLLABLES,
+        gate: str = SPEECH,
     ) -> Classifier:
         """Load a model file that `ser_edge.convert` wrote.
 
@@ -91,7 +89,7 @@ class Classifier:
             num_threads: threads of the interpreter.
             threshold: probability, 0 to 1, below which a result is uncertain; by default the
                 model's own.
-            gate: ``syllables``, ``silero`` (needs the extra ``vad``) or ``off``: what separates
+            gate: ``speech``, ``silero`` (needs the extra ``vad``) or ``off``: what separates
                 speech from noise.
 
         Raises:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ser_edge import features
 from ser_edge.features import FloatArray
-from ser_edge.gate import SYLLABLES, open_gate
+from ser_edge.gate import SPEECH, open_gate
 from ser_edge.model import Model
 from ser_edge.result import Result
 
@@ -69,9 +69,7 @@ class WindowClassifier:
         DependencyError: the gate's package is missing.
     """
 
-    def __init__(
-        self, model: Model, *, threshold: float | None = None, gate: str = SYLLABLES
-    ) -> None:
+    def __init__(self, model: Model, *, threshold: float | None = None, gate: str = SPEECH) -> None:
         if threshold is not None and not 0 <= threshold <= 1:
             raise ValueError(f"threshold is {threshold}, but must be from 0 to 1")
         self.model = model

@@ -11,7 +11,7 @@ import click
 
 from ser_edge.cli.plot import open_figure, save_figure
 from ser_edge.errors import SerEdgeError
-from ser_edge.gate import SYLLABLES
+from ser_edge.gate import SPEECH
 from ser_edge.metadata import Metadata
 from ser_edge.model import Model
 
@@ -113,7 +113,7 @@ def evaluate(
     click.echo(_EVERY_CLIP)
     click.echo("(low to high): 95 % interval by bootstrap over speakers")
     threshold = metadata.decision.threshold
-    click.echo(f"speech, answered: by default (gate {SYLLABLES}, threshold {threshold:g})")
+    click.echo(f"speech, answered: by default (gate {SPEECH}, threshold {threshold:g})")
     click.echo()
     if len(reports) > 1:
         click.echo(_by_condition(reports))
@@ -154,7 +154,7 @@ def _as_json(
         "split": split,
         "by": by,
         "seed": seed,
-        "gate": SYLLABLES,
+        "gate": SPEECH,
         "threshold": metadata.decision.threshold,
         "note": f"{_EVERY_CLIP}; speech and answered: by default (gate, threshold)",
         "conditions": {

@@ -18,7 +18,7 @@ EXIT_CLOSED_PIPE = 141  # the reader of the output went away
 
 # Those of ser_edge.gate, which cannot be imported here: it loads numpy, and the command line's
 # help and `ser-edge doctor` have to work without. A test compares the two.
-GATES = ("syllables", "silero", "off")
+GATES = ("speech", "silero", "off")
 
 threads_option = click.option(
     "--threads",
@@ -51,7 +51,7 @@ def decision_options(command: Any) -> Any:
             type=click.Choice(GATES),
             default=GATES[0],
             show_default=True,
-            help="What tells speech from noise: voiced syllables, Silero's network (extra "
+            help="What tells speech from noise: a small detector, Silero's network (extra "
             "'vad'), or nothing.",
         ),
         click.option(
