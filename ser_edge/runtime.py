@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ser_edge.errors import DependencyError, ModelError
+from ser_edge.forking import LOADING
 
 # Package -> the module that holds its interpreter; the first that is installed is used.
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
@@ -62,11 +63,12 @@ def interpreter(content: bytes, num_threads: int) -> tuple[Any, str]:
         ModelError: the runtime cannot run the model.
         DependencyError: no runtime is installed, or one that does not fit numpy.
     """
-    interpreter_class, package = find_runtime()
     try:
-        with _quiet_stderr():
-            loaded = interpreter_class(model_content=content, num_threads=num_threads)
-            loaded.allocate_tensors()
+        with LOADING:
+            interpreter_class, package = find_runtime()
+            with _quiet_stderr():
+                loaded = interpreter_class(model_content=content, num_threads=num_threads)
+                loaded.allocate_tensors()
     except SystemError as error:
         raise DependencyError(_NUMPY_2.format(version=np.__version__)) from error
     except (ValueError, RuntimeError) as error:
@@ -105,7 +107,10 @@ def missing_operator(message: str) -> str | None:
 
 @contextlib.contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """Keep the runtime's greeting, written by its C++ code, off the user's screen."""
+    """Keep the runtime's greeting, written by its C++ code, off the user's screen.
+
+    One thread at a time: two would restore each other's redirection.
+    """
     try:
         saved = os.dup(2)
     except OSError:  # a daemon may have closed it

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import io
 import pickle
 import subprocess
 import sys
 import threading
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from ser_edge import AudioError, Classifier, Result
+import ser_edge
+from ser_edge import AudioError, Classifier, DependencyError, Result
 from ser_edge.model_file import bundled_path
 from tests.helpers.audio import RATE, Samples, silence, voice
 
@@ -277,7 +281,92 @@ def test_windows_side_by_side(tmp_path: Path, ungated: Classifier) -> None:
         assert left == right == result
 
 
+# Many recordings, and arrays in windows.
+
+
+def test_a_bad_recording_stops_no_other(tmp_path: Path, ungated: Classifier) -> None:
+    good, broken, empty = tmp_path / "good.wav", tmp_path / "broken.wav", tmp_path / "empty.wav"
+    soundfile.write(good, voice(2.0), RATE)
+    broken.write_bytes(b"RIFF" + bytes(100))
+    empty.touch()
+    cell = float("nan")  # of a table
+    sources: list[Any] = [good, broken, "none.wav", cell, None, "a\0b", tmp_path, empty]
+    sources += [good.read_bytes(), np.zeros(9), good]
+    results = list(ungated.classify_many(sources))
+    assert [source for source, _ in results] == sources
+    expected = ungated.classify(good)
+    kinds = [result if isinstance(result, Result) else type(result) for _, result in results]
+    assert kinds == [expected, *[AudioError] * 7, expected, AudioError, expected]
+    assert "classify_samples" in str(results[9][1])
+
+
+def test_many_recordings_are_read_one_by_one(tmp_path: Path, ungated: Classifier) -> None:
+    soundfile.write(tmp_path / "good.wav", voice(1.0), RATE)
+    taken = []
+
+    def endless() -> Iterator[Path]:
+        while True:
+            taken.append(1)
+            yield tmp_path / "good.wav"
+
+    results = ungated.classify_many(endless())
+    assert not taken
+    next(results)
+    next(results)
+    assert len(taken) == 2
+
+
+def test_what_no_recording_can_do_without_stops_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    with pytest.raises(DependencyError, match="soundfile"):
+        list(Classifier.bundled().classify_many(["tests/data/synthetic.wav"]))
+
+
+@pytest.mark.parametrize("one", ["a.wav", b"RIFF", Path("a.wav"), io.BytesIO()])
+def test_one_recording_is_not_many(one: Any, ungated: Classifier) -> None:
+    with pytest.raises(TypeError, match="several recordings"):
+        ungated.classify_many(one)
+
+
+@pytest.mark.parametrize("rate", [RATE, 44_100])
+def test_windows_of_an_array_are_those_of_its_file(
+    rate: int, tmp_path: Path, ungated: Classifier
+) -> None:
+    path = tmp_path / "speech.wav"
+    samples = np.stack([voice(7.5, rate), 0.5 * voice(7.5, rate)], axis=1)
+    soundfile.write(path, samples, rate, subtype="FLOAT")
+    for options in ({}, {"hop": 1.5}, {"channel": 2}):
+        expected = list(ungated.windows(path, **options))
+        assert list(ungated.windows_samples(samples, rate, **options)) == expected
+    assert len(expected) == 3
+    assert list(ungated.windows_samples((samples * 32767).astype(np.int16), rate))
+    with pytest.raises(AudioError, match="no channel 3"):
+        ungated.windows_samples(samples, rate, channel=3)
+    with pytest.raises(ValueError, match="hop"):
+        ungated.windows_samples(samples, rate, hop=0)
+
+
 # Wrong use.
+
+
+@pytest.mark.parametrize("method", ["classify", "windows"])
+@pytest.mark.parametrize("samples", [np.zeros(RATE), [0.0] * RATE, None, 1.0])
+def test_samples_are_told_from_files(method: str, samples: Any, ungated: Classifier) -> None:
+    call = getattr(ungated, method)
+    for arguments, named in (
+        ((samples,), {}),
+        ((samples, RATE), {}),
+        ((samples,), {"sample_rate": RATE}),
+    ):
+        with pytest.raises(TypeError, match=rf"{method}_samples\(samples, sample_rate\)"):
+            call(*arguments, **named)
+
+
+@pytest.mark.parametrize("method", ["classify", "windows"])
+@pytest.mark.parametrize("file", ["a.wav", Path("a.wav"), b"RIFF", io.BytesIO()])
+def test_files_are_told_from_samples(method: str, file: Any, ungated: Classifier) -> None:
+    with pytest.raises(TypeError, match=rf"goes to {method}\(source\)"):
+        getattr(ungated, f"{method}_samples")(file, RATE)
 
 
 @pytest.mark.parametrize("name", ["none", "", "default.tflite"])
@@ -295,6 +384,13 @@ def test_bad_audio_is_an_audio_error(tmp_path: Path, ungated: Classifier) -> Non
         ungated.classify_samples(np.full(RATE, np.nan), RATE)
     with pytest.raises(AudioError):
         ungated.classify_samples(voice(1.0), 0)
+
+
+def test_all_public_names_are_listed() -> None:
+    code = "import ser_edge; print(sorted(set(ser_edge.__all__) - set(dir(ser_edge))))"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert child.stdout == "[]\n"
+    assert dir(ser_edge) == sorted(dir(ser_edge))
 
 
 # What importing costs.

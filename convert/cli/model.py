@@ -10,7 +10,6 @@ import click
 from ser_edge.metadata import QUANTIZATIONS
 
 from .. import files, frontends
-from ..corpus.clips import LABELS
 from ..export.pipeline import DisagreementError, Options, convert_model
 from ..export.verify import Verification
 
@@ -36,9 +35,13 @@ _PATH = click.Path(exists=True, path_type=Path)
 )
 @click.option(
     "--labels",
-    default=",".join(LABELS),
-    show_default=True,
-    help="The labels in the order of the outputs, with commas between them.",
+    help="The labels in the order of the outputs, with commas between them.  "
+    "[required, except with --preset seed]",
+)
+@click.option(
+    "--force-labels",
+    is_flag=True,
+    help="Take the labels in this order though --verify finds a far better one.",
 )
 @click.option("--name", help="The model's name.  [default: the source's]")
 @click.option("--description", default="", help="One line about the model.")
@@ -92,7 +95,8 @@ def model(
     output: Path,
     preset: str | None,
     frontend_file: Path | None,
-    labels: str,
+    labels: str | None,
+    force_labels: bool,
     name: str | None,
     description: str,
     licence: str,
@@ -112,6 +116,12 @@ def model(
     """
     if (preset is None) == (frontend_file is None):
         raise click.UsageError("state the front end: either --preset or --frontend")
+    in_order = labels.split(",") if labels is not None else frontends.LABELS.get(str(preset))
+    if in_order is None:
+        raise click.UsageError(
+            "state the labels in the order of the model's outputs: --labels calm,excited,bored "
+            "(scikit-learn's LabelEncoder sorts them by alphabet)"
+        )
     if quantize == "int8" and calibrate is None:
         raise click.UsageError("--quantize int8 needs --calibrate")
     if report is not None and verify is None:
@@ -119,7 +129,8 @@ def model(
     spec = frontends.read(frontend_file) if frontend_file else frontends.preset(str(preset))
     options = Options(
         spec=spec,
-        labels=[label.strip() for label in labels.split(",")],
+        labels=[label.strip() for label in in_order],
+        force_labels=force_labels,
         name=name or Path(source.rstrip("/")).stem,
         description=description,
         licence=licence,

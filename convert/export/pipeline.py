@@ -21,6 +21,7 @@ from ser_edge.metadata import FrontendSpec
 from ..corpus import clips
 from ..package import pack
 from . import sandbox, source_file, tflite, verify
+from .label_order import BetterOrder, better_order
 from .verify import Verification
 
 CALIBRATION_CLIPS = 300  # spread over all recordings that there are
@@ -44,6 +45,21 @@ class DisagreementError(ModelError):
         self.verification = verification
 
 
+class LabelOrderError(ModelError):
+    """The source model's outputs are labels in another order; nothing was written.
+
+    Attributes:
+        better: how well the order given and the better one fit.
+    """
+
+    def __init__(self, better: BetterOrder) -> None:
+        super().__init__(
+            f"{better}: nothing was written. If the order given is right all the same, use "
+            "--force-labels"
+        )
+        self.better = better
+
+
 @dataclass(frozen=True)
 class Options:
     """How a model is converted."""
@@ -51,6 +67,7 @@ class Options:
     spec: Mapping[str, Any]  # of the front end, as in a model's metadata
     labels: Sequence[str]  # in the order of the model's outputs
     name: str
+    force_labels: bool = False  # keep that order though the recordings speak for another
     description: str = ""
     licence: str = ""  # terms of the model and of what it was trained on
     quantization: str = "dynamic"  # one of ser_edge.metadata.QUANTIZATIONS
@@ -83,6 +100,7 @@ def convert_model(
     Raises:
         ModelError: the source cannot be read, does not fit its front end or labels, or cannot be
             converted.
+        LabelOrderError: recordings with labels fit another order of the labels far better.
         DisagreementError: the two give too many recordings different labels.
         AudioError: a recording cannot be read.
         DependencyError: a package is missing.
@@ -161,10 +179,16 @@ def _verify(
         time_limit=None,
         memory_limit=options.memory_limit,
     )
+    probabilities = np.load(scratch / verify.PROBABILITIES)
+    better = better_order(found, options.labels, probabilities)
+    if better is not None:
+        if not options.force_labels:
+            raise LabelOrderError(better)
+        progress(f"warning: {better}")
     progress(f"running the converted model on {len(found)} recordings")
     return verify.compare(
         found,
-        np.load(scratch / verify.PROBABILITIES),
+        probabilities,
         converted,
         source_bytes=source_file.size(path),
         source_seconds=facts["seconds"],

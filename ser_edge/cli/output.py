@@ -38,7 +38,7 @@ def result_json(result: Result, **origin: str) -> str:
     """A result as one JSON object, which begins with its schema and its origin."""
     import json
 
-    return json.dumps({"schema": JSON_SCHEMA, **origin, **result.to_dict()})
+    return json.dumps({"schema": JSON_SCHEMA, **origin, **result.rounded().to_dict()})
 
 
 class JsonLines:
@@ -65,6 +65,7 @@ class Csv:
         self._row([*head, *labels, "error"])
 
     def result(self, file: str, result: Result) -> None:
+        result = result.rounded()
         scores = result.scores or {}
         self._row(
             [

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 from click.testing import CliRunner, Result
 
+from ser_edge.convert import frontends
 from ser_edge.convert.cli import main
 from ser_edge.selftest import reference_signal
 
@@ -66,6 +67,8 @@ def test_converts_verifies_and_inspects(tmp_path: Path, frontend: Path) -> None:
     [
         ((), "state the front end: either --preset or --frontend"),
         (("--preset", "seed", "--frontend", SOURCE), "either --preset or --frontend"),
+        (("--frontend", SOURCE), "state the labels in the order of the model's outputs"),
+        (("--preset", "compact"), "state the labels in the order of the model's outputs"),
         (("--preset", "nobody"), "'nobody' is not one of"),
         (("--preset", "seed", "--quantize", "int8"), "--quantize int8 needs --calibrate"),
         (("--preset", "seed", "--report", "r.json"), "--report needs --verify"),
@@ -88,15 +91,23 @@ def test_a_file_that_describes_no_front_end(tmp_path: Path) -> None:
         ("[]", "frontend is not an object"),
     ):
         path.write_text(text)
-        result = run("model", SOURCE, "-o", tmp_path / "out.tflite", "--frontend", path)
+        arguments = ("--frontend", path, "--labels", "yes,no,maybe")
+        result = run("model", SOURCE, "-o", tmp_path / "out.tflite", *arguments)
         assert result.exit_code == 1
         assert sentence in result.stderr
         assert len(result.stderr.splitlines()) == 1
 
 
 def test_a_source_that_is_not_there(tmp_path: Path, frontend: Path) -> None:
-    result = run("model", "/no/such.h5", "-o", tmp_path / "o.tflite", "--frontend", frontend)
+    arguments = ("--frontend", frontend, "--labels", "yes,no,maybe")
+    result = run("model", "/no/such.h5", "-o", tmp_path / "o.tflite", *arguments)
     assert result.exit_code == 1
+    assert result.stderr == "Error: there is no /no/such.h5\n"
+
+
+def test_the_seed_preset_knows_its_labels(tmp_path: Path) -> None:
+    assert frontends.LABELS["seed"] == ("neutral", "happy", "sad", "angry", "fear", "disgust")
+    result = run("model", "/no/such.h5", "-o", tmp_path / "o.tflite", "--preset", "seed")
     assert result.stderr == "Error: there is no /no/such.h5\n"
 
 

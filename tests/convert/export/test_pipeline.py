@@ -14,8 +14,14 @@ import pytest
 import soundfile
 
 from ser_edge import Classifier
-from ser_edge.convert.export import inspection, verify
-from ser_edge.convert.export.pipeline import DisagreementError, Options, convert_model
+from ser_edge.convert.export import inspection, pipeline, verify
+from ser_edge.convert.export.label_order import BetterOrder
+from ser_edge.convert.export.pipeline import (
+    DisagreementError,
+    LabelOrderError,
+    Options,
+    convert_model,
+)
 from ser_edge.errors import ModelError
 from ser_edge.model import Model
 from ser_edge.selftest import reference_signal
@@ -235,6 +241,30 @@ def test_a_converted_model_that_disagrees_is_not_written(
     with pytest.raises(DisagreementError, match=r"only 88\.89 % of 9 clips .*nothing was written"):
         convert_model(str(source), output, options)
     assert not list(output.parent.iterdir())
+
+
+def test_labels_in_another_order_are_refused(
+    source: Path, recordings: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    better = BetterOrder(("maybe", "no", "yes"), 9, 0.75, 0.25)
+
+    def better_order(found: Any, labels: Any, probabilities: Any) -> BetterOrder:
+        assert [clip.label for clip in found[:3]] == ["yes", "no", "maybe"]
+        assert labels == OPTIONS.labels
+        assert probabilities.shape == (9, 3)
+        return better
+
+    monkeypatch.setattr(pipeline, "better_order", better_order)
+    options = replace(OPTIONS, verify=recordings)
+    with pytest.raises(LabelOrderError, match=r"--labels maybe,no,yes: nothing was written") as got:
+        convert_model(str(source), output, options)
+    assert got.value.better == better
+    assert not list(output.parent.iterdir())
+    told: list[str] = []
+    forced = replace(options, force_labels=True)
+    convert_model(str(source), output, forced, progress=told.append)
+    assert f"warning: {better}" in told
+    assert Model(output).metadata.labels == OPTIONS.labels
 
 
 def test_logits_get_a_softmax(tmp_path: Path, recordings: Path, output: Path) -> None:
