@@ -55,9 +55,9 @@ _IGNORED = frozenset(
     seed shared_object_id sparse synchronized
     """.split()
 )
-# The weights are copied, so nothing is drawn at random or held to a rule in training.
+# The weights are copied, so nothing is drawn at random and no constraint applies.
 _TRAINING_ONLY = ("_regularizer", "_constraint")
-# A weight that the file does not hold stays recognizable.
+# Marks weights that the file lacks.
 _UNSET = {"class_name": "Constant", "config": {"value": float("nan")}}
 
 _MAX_DEPTH = 50

@@ -1,4 +1,4 @@
-"""A trained model as somebody hands it over: found, recognized and read as untrusted input.
+"""Somebody's trained model: found, recognized and read as untrusted input.
 
 Nothing in here runs code of the model or believes a size that it claims: TensorFlow comes later.
 """

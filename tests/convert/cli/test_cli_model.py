@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from ser_edge.convert import frontends
 from ser_edge.convert.cli import main
-from ser_edge.selftest import reference_signal
+from tests.helpers.audio import voice
 
 SOURCE = Path(__file__).parents[1] / "data" / "keras3_sequential.keras"
 FRONTEND = {
@@ -39,10 +39,9 @@ def test_converts_verifies_and_inspects(tmp_path: Path, frontend: Path) -> None:
     pytest.importorskip("tensorflow")
     pytest.importorskip("librosa")
     for number, rate in enumerate((8000, 11025, 16000)):
-        voice = reference_signal(rate, 0.5 + 0.3 * number)
-        soundfile.write(tmp_path / f"{number}.wav", voice, rate)
+        soundfile.write(tmp_path / f"{number}.wav", voice(0.5 + 0.3 * number, rate=rate), rate)
     output, report = tmp_path / "out.tflite", tmp_path / "report.json"
-    arguments = ("--labels", "yes, no,maybe", "--frontend", frontend, "--name", "answers")
+    arguments = ("--labels", "yes, no,maybe", "--frontend", frontend, "--name", "tiny")
     result = run(
         "model", SOURCE, "-o", output, *arguments, "--verify", tmp_path, "--report", report
     )
@@ -59,7 +58,7 @@ def test_converts_verifies_and_inspects(tmp_path: Path, frontend: Path) -> None:
     found = json.loads(run("inspect", "--json", output).stdout)
     assert found["inputs"][0]["shape"] == [1, 21, 6]
     assert sum(found["bytes"].values()) == output.stat().st_size
-    assert found["metadata"]["name"] == "answers"
+    assert found["metadata"]["name"] == "tiny"
 
 
 @pytest.mark.parametrize(

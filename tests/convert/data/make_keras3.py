@@ -3,7 +3,7 @@
     python tests/convert/data/make_keras3.py
 
 Keras 3 cannot live beside the TensorFlow that converts, so what it writes is kept: two small
-models with random weights, and their answers to a fixed input.
+models with random weights, and their predictions to a fixed input.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def functional() -> Any:
 
 
 def save(model: Any, name: str) -> list[list[float]]:
-    """Save a model, packed small, and return its answers."""
+    """Save a model, packed small, and return its predictions."""
     # No weight at its start, where normalizations do nothing and biases are zero.
     rng = np.random.default_rng(1)
     for weight in model.weights:
@@ -75,5 +75,7 @@ def save(model: Any, name: str) -> list[list[float]]:
 
 if __name__ == "__main__":
     keras.utils.set_random_seed(1)
-    answers = {build.__name__: save(build(), build.__name__) for build in (sequential, functional)}
-    (FOLDER / "keras3_answers.json").write_text(json.dumps(answers, indent=1) + "\n")
+    predictions = {
+        build.__name__: save(build(), build.__name__) for build in (sequential, functional)
+    }
+    (FOLDER / "keras3_predictions.json").write_text(json.dumps(predictions, indent=1) + "\n")

@@ -29,12 +29,12 @@ def rebuild(path: Path, scratch: Path, **options: Any) -> source_model.SourceMod
 
 
 @pytest.mark.parametrize("name", ["sequential", "functional"])
-def test_keras_3_files_answer_as_in_keras_3(tmp_path: Path, name: str) -> None:
-    answers = json.loads((DATA / "keras3_answers.json").read_text())
+def test_keras_3_files_predict_as_in_keras_3(tmp_path: Path, name: str) -> None:
+    predictions = json.loads((DATA / "keras3_predictions.json").read_text())
     model = rebuild(DATA / f"keras3_{name}.keras", tmp_path)
     assert model.format.startswith("Keras 3")
-    # The answers are kept with six digits.
-    assert model.predict(BATCH) == pytest.approx(np.array(answers[name]), abs=2e-6)
+    # The predictions are stored with six digits.
+    assert model.predict(BATCH) == pytest.approx(np.array(predictions[name]), abs=2e-6)
 
 
 def random_model() -> Any:
@@ -53,7 +53,7 @@ def random_model() -> Any:
 
 
 @pytest.mark.parametrize("name", ["model.h5", "model.keras", "saved_model"])
-def test_keras_2_models_answer_as_they_did(tmp_path: Path, name: str) -> None:
+def test_keras_2_models_predict_as_they_did(tmp_path: Path, name: str) -> None:
     model = random_model()
     model.save(tmp_path / name)
     rebuilt = rebuild(tmp_path / name, tmp_path)
@@ -204,7 +204,7 @@ def test_missing_weights_are_noticed(tmp_path: Path) -> None:
         source_model.load(path, scratch)
 
 
-def test_outputs_are_told_apart(tmp_path: Path) -> None:
+def test_probabilities_and_logits_are_distinguished(tmp_path: Path) -> None:
     def head(activation: str | None) -> source_model.SourceModel:
         tf.keras.utils.set_random_seed(1)
         flat = [tf.keras.Input(SHAPE), layers.Flatten(), layers.Dense(3, activation)]

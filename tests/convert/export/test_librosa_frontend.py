@@ -15,7 +15,7 @@ from ser_edge.convert.export import librosa_frontend
 from ser_edge.errors import AudioError
 from ser_edge.frontend import Frontend
 from ser_edge.metadata import FrontendSpec
-from ser_edge.selftest import reference_signal
+from tests.helpers.audio import RATE, voice
 
 pytest.importorskip("librosa")
 
@@ -34,7 +34,7 @@ SPECS: dict[str, dict[str, Any]] = {
     },
     "python_speech_features": {
         **BASE,
-        "sample_rate": 16000,
+        "sample_rate": RATE,
         "trim": {"top_db": 30.0, "frame_length": 512, "hop_length": 128},
         "features": [{"name": "psf_mfcc", "window": "hamming", "scale": 32768.0}],
         "layout": "frames_features",
@@ -46,9 +46,9 @@ SPECS: dict[str, dict[str, Any]] = {
 def test_equals_the_runtime(tmp_path: Path, entry: dict[str, Any]) -> None:
     spec = FrontendSpec.parse(entry)
     # Stereo, at a rate of its own, with silence around: all that loading has to deal with.
-    voice = np.pad(reference_signal(44100, 1.0), 8000)
+    samples = np.pad(voice(1.0, rate=44100), 8000)
     path = tmp_path / "voice.wav"
-    soundfile.write(path, np.stack([voice, 0.5 * voice], axis=1), 44100)
+    soundfile.write(path, np.stack([samples, 0.5 * samples], axis=1), 44100)
     frontend = Frontend(spec)
     ours = frontend(audio.load(path, spec.sample_rate))
     theirs = librosa_frontend.features_of(path, spec)

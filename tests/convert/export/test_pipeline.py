@@ -24,7 +24,7 @@ from ser_edge.convert.export.pipeline import (
 )
 from ser_edge.errors import ModelError
 from ser_edge.model import Model
-from ser_edge.selftest import reference_signal
+from tests.helpers.audio import RATE, voice
 
 tf = pytest.importorskip("tensorflow")
 pytest.importorskip("librosa")
@@ -81,9 +81,9 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
         index = csv.writer(file)
         index.writerow(["path", "corpus", "speaker", "label", "split"])
         for number in range(12):
-            voice = reference_signal(int(6000 + 500 * number), 0.4 + 0.1 * number)
-            voice = (0.1 + 0.07 * number) * voice + 0.003 * rng.standard_normal(voice.size)
-            soundfile.write(folder / f"{number}.wav", voice, 16000)
+            samples = voice(0.4 + 0.1 * number, rate=6000 + 500 * number)
+            samples = (0.1 + 0.07 * number) * samples + 0.003 * rng.standard_normal(samples.size)
+            soundfile.write(folder / f"{number}.wav", samples, RATE)
             label = OPTIONS.labels[number % 3]
             split = "train" if number % 4 == 3 else "dev"
             index.writerow([f"{number}.wav", "voices", f"s{number % 2}", label, split])
@@ -158,6 +158,7 @@ def test_other_quantizations(
     assert ("QUANTIZE" in names) == (quantization == "int8")
 
 
+@pytest.mark.slow
 def test_float16_where_tensorflow_can(tmp_path: Path, recordings: Path, output: Path) -> None:
     path = tmp_path / "gru.keras"
     network(layers.Conv1D(8, 5), layers.GRU(4)).save(path)

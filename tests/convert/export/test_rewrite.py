@@ -34,7 +34,7 @@ def test_cell_states_are_not_clipped(quantization: str) -> None:
 
 
 def test_small_features_survive_beside_large_ones() -> None:
-    """Two rows, of which one is ten thousand times the other: both count for the answer."""
+    """Two rows, of which one is ten thousand times the other: both count."""
     tf.keras.utils.set_random_seed(1)
     convolution = layers.Conv1D(64, 1, use_bias=False)
     model = tf.keras.Sequential([tf.keras.Input((2, 32)), convolution, layers.Flatten()])
