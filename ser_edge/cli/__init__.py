@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import os
 import sys
 
 import click
 
 from ser_edge import __version__
+from ser_edge.cli.group import LazyGroup, warn_of_unknown_variables
 from ser_edge.cli.options import (
     EXIT_CLOSED_PIPE,
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     EXIT_UNUSABLE,
     complain,
+    verbose_option,
 )
 from ser_edge.errors import SerEdgeError
 
 # Each is a function in a module of its own name, which is loaded only when the command is used.
 COMMANDS = ("bench", "classify", "doctor", "info", "listen")
+
+_PREFIX = "SER_EDGE"  # of the options' variables in the environment
+_PASSWORD_VARIABLE = f"{_PREFIX}_LISTEN_MQTT_PASSWORD"  # no option: all users see those
 
 _EPILOG = """\b
 Exit codes: 0 all went well; 1 some file failed, the others were classified;
@@ -31,16 +35,13 @@ To make a model of your own: ser-edge-convert --help.
 """
 
 
-class _Program(click.Group):
+class _Program(LazyGroup):
     """Turns what a command returns or raises into an exit code and at most one sentence."""
 
-    def list_commands(self, context: click.Context) -> list[str]:
-        return list(COMMANDS)
-
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        command: click.Command = getattr(importlib.import_module(f"ser_edge.cli.{name}"), name)
+        command = super().get_command(context, name)
+        if command is not None and verbose_option not in command.params:
+            command.params.append(verbose_option)
         return command
 
     def invoke(self, context: click.Context) -> None:
@@ -62,27 +63,27 @@ class _Program(click.Group):
 
 
 @click.group(
+    "ser-edge",
     cls=_Program,
+    package=__name__,
+    modules=COMMANDS,
     context_settings={
         "help_option_names": ["-h", "--help"],
-        "auto_envvar_prefix": "SER_EDGE",
+        "auto_envvar_prefix": _PREFIX,
         "max_content_width": 100,
     },
     epilog=_EPILOG,
 )
 @click.version_option(__version__, package_name="ser-edge")
-@click.option("-v", "--verbose", is_flag=True, help="Say on stderr what is done and how long.")
 @click.pass_context
-def program(context: click.Context, verbose: bool) -> None:
+def program(context: click.Context) -> None:
     """Tell the emotion in recorded speech, on this device, without a network."""
     if os.environ.get("NO_COLOR"):
         context.color = False
-    if verbose:
-        import logging
+    warn_of_unknown_variables(program, _PREFIX, (_PASSWORD_VARIABLE,))
 
-        logging.basicConfig(
-            level=logging.INFO, stream=sys.stderr, format="%(relativeCreated)7.0f ms  %(message)s"
-        )
+
+program.params.append(verbose_option)
 
 
 def main() -> None:

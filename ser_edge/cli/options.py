@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ser_edge.cli.terminal import printable
+
 if TYPE_CHECKING:
     from ser_edge.classifier import Classifier
 
@@ -83,7 +85,7 @@ def load_classifier(
 
 def complain(message: str) -> None:
     """One line on standard error."""
-    click.echo(f"ser-edge: {message}", err=True)
+    click.echo(f"ser-edge: {printable(message)}", err=True)
 
 
 def log(message: str, *values: object) -> None:
@@ -91,4 +93,31 @@ def log(message: str, *values: object) -> None:
     if "logging" in sys.modules:  # loaded only when somebody listens
         import logging
 
-        logging.getLogger("ser_edge").info(message, *values)
+        shown = [printable(value) if isinstance(value, str) else value for value in values]
+        logging.getLogger("ser_edge").info(message, *shown)
+
+
+def is_verbose(context: click.Context) -> bool:
+    """Whether ``--verbose`` was given, before the command or after it."""
+    return bool(context.meta.get(_VERBOSE))
+
+
+def _be_verbose(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not is_verbose(context):
+        import logging
+
+        context.meta[_VERBOSE] = True
+        logging.basicConfig(
+            level=logging.INFO, stream=sys.stderr, format="%(relativeCreated)7.0f ms  %(message)s"
+        )
+
+
+_VERBOSE = "ser_edge.verbose"  # key in a context's meta, which commands share with the program
+
+verbose_option = click.Option(
+    ["-v", "--verbose"],
+    is_flag=True,
+    expose_value=False,
+    callback=_be_verbose,
+    help="Say on stderr what is done and how long.",
+)
