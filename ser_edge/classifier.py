@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
@@ -45,8 +45,17 @@ class Classifier:
         (None, 'silence')
     """
 
-    def __init__(self, model: Model, *, threshold: float | None = None, gate: str = SPEECH) -> None:
-        self._window = WindowClassifier(model, threshold=threshold, gate=gate)
+    def __init__(
+        self,
+        model: Model,
+        *,
+        threshold: float | None = None,
+        thresholds: Mapping[str, float] | None = None,
+        gate: str = SPEECH,
+    ) -> None:
+        self._window = WindowClassifier(
+            model, threshold=threshold, thresholds=thresholds, gate=gate
+        )
 
     @classmethod
     def bundled(
@@ -55,6 +64,7 @@ class Classifier:
         *,
         num_threads: int = 1,
         threshold: float | None = None,
+        thresholds: Mapping[str, float] | None = None,
         gate: str = SPEECH,
     ) -> Classifier:
         """Load a model that comes with the package.
@@ -64,6 +74,7 @@ class Classifier:
             num_threads: threads of the interpreter.
             threshold: probability, 0 to 1, below which a result is uncertain; by default the
                 model's own.
+            thresholds: other thresholds, by label, such as ``{"angry": 0.7}``.
             gate: ``speech``, ``silero`` (needs the extra ``vad``) or ``off``: what separates
                 speech from noise.
 
@@ -73,7 +84,11 @@ class Classifier:
                 the gate's package is missing.
         """
         return cls.from_file(
-            bundled_path(name), num_threads=num_threads, threshold=threshold, gate=gate
+            bundled_path(name),
+            num_threads=num_threads,
+            threshold=threshold,
+            thresholds=thresholds,
+            gate=gate,
         )
 
     @classmethod
@@ -83,6 +98,7 @@ class Classifier:
         *,
         num_threads: int = 1,
         threshold: float | None = None,
+        thresholds: Mapping[str, float] | None = None,
         gate: str = SPEECH,
     ) -> Classifier:
         """Load a model file that `ser_edge.convert` wrote.
@@ -92,6 +108,7 @@ class Classifier:
             num_threads: threads of the interpreter.
             threshold: probability, 0 to 1, below which a result is uncertain; by default the
                 model's own.
+            thresholds: other thresholds, by label, such as ``{"angry": 0.7}``.
             gate: ``speech``, ``silero`` (needs the extra ``vad``) or ``off``: what separates
                 speech from noise.
 
@@ -102,7 +119,7 @@ class Classifier:
                 the gate's package is missing.
         """
         model = Model(path, num_threads=num_threads)
-        return cls(model, threshold=threshold, gate=gate)
+        return cls(model, threshold=threshold, thresholds=thresholds, gate=gate)
 
     def __repr__(self) -> str:
         return f"Classifier({self.model!r})"
@@ -118,6 +135,11 @@ class Classifier:
         return self._window.threshold
 
     @property
+    def thresholds(self) -> Mapping[str, float]:
+        """Other thresholds, by label."""
+        return self._window.thresholds
+
+    @property
     def gate(self) -> str:
         """Name of the gate that separates speech from noise; see :mod:`ser_edge.gate`."""
         return self._window.gate
@@ -128,7 +150,12 @@ class Classifier:
         return self.model.metadata.labels
 
     def classify(
-        self, source: AudioSource, sample_rate: None = None, *, channel: int | None = None
+        self,
+        source: AudioSource,
+        sample_rate: None = None,
+        *,
+        channel: int | None = None,
+        on_chunk: Callable[[FloatArray, int], None] | None = None,
     ) -> Result:
         """Classify a recording.
 
@@ -142,6 +169,8 @@ class Classifier:
             sample_rate: not taken: a file states its own. Samples in memory go to
                 :meth:`classify_samples`.
             channel: the channel to read, the first being 1; None for the mean of all.
+            on_chunk: called with each chunk of the recording as it is read: mono samples,
+                float32, shape (n,), and their rate in Hz.
 
         Returns:
             A result for the whole recording.
@@ -152,7 +181,8 @@ class Classifier:
         """
         _check_source(source, sample_rate, "classify")
         with open_audio(source, channel=channel) as audio:
-            return self._whole(self._resampled(audio, audio.sample_rate))
+            chunks = _tapped(audio, audio.sample_rate, on_chunk)
+            return self._whole(self._resampled(chunks, audio.sample_rate))
 
     def classify_samples(
         self, samples: npt.ArrayLike, sample_rate: int, *, channel: int | None = None
@@ -257,11 +287,7 @@ class Classifier:
     ) -> Iterator[Result]:
         with open_audio(source, channel=channel) as audio:
             stream = self.stream(audio.sample_rate, hop=hop)
-            for chunk in audio:
-                if on_chunk is not None:
-                    on_chunk(chunk, audio.sample_rate)
-                yield from stream.push(chunk)
-            yield from stream.flush()
+            yield from stream.through(_tapped(audio, audio.sample_rate, on_chunk))
 
     def windows_samples(
         self,
@@ -404,3 +430,15 @@ def _check_samples(samples: object, method: str) -> None:
             f"{method}_samples takes an array, not {type(samples).__name__}: a recording's path, "
             f"bytes or binary file goes to {method}(source)"
         )
+
+
+def _tapped(
+    chunks: Iterable[FloatArray],
+    sample_rate: int,
+    on_chunk: Callable[[FloatArray, int], None] | None,
+) -> Iterator[FloatArray]:
+    """The same chunks, each of which `on_chunk` sees before it is used."""
+    for chunk in chunks:
+        if on_chunk is not None:
+            on_chunk(chunk, sample_rate)
+        yield chunk

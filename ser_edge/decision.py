@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Union
 
 import numpy as np
@@ -62,6 +63,7 @@ class WindowClassifier:
         model: the model.
         threshold: probability, 0 to 1, below which a result is uncertain; None for the model's
             own.
+        thresholds: other thresholds, by label.
         gate: name of the gate that separates speech from noise; see :mod:`ser_edge.gate`.
 
     Raises:
@@ -69,15 +71,28 @@ class WindowClassifier:
         DependencyError: the gate's package is missing.
     """
 
-    def __init__(self, model: Model, *, threshold: float | None = None, gate: str = SPEECH) -> None:
-        if threshold is not None and not 0 <= threshold <= 1:
-            raise ValueError(f"threshold is {threshold}, but must be from 0 to 1")
+    def __init__(
+        self,
+        model: Model,
+        *,
+        threshold: float | None = None,
+        thresholds: Mapping[str, float] | None = None,
+        gate: str = SPEECH,
+    ) -> None:
+        self.thresholds = dict(thresholds or {})
+        for value in (threshold, *self.thresholds.values()):
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"threshold is {value}, but must be from 0 to 1")
         self.model = model
         self.threshold: float = (
             model.metadata.decision.threshold if threshold is None else threshold
         )
         self.gate = gate
         self._is_speech = open_gate(gate)
+        for label in self.thresholds:
+            if label not in model.metadata.labels:
+                labels = ", ".join(model.metadata.labels)
+                raise ValueError(f"a threshold for {label!r}, which is none of {labels}")
 
     def outcome(self, samples: FloatArray, speech: FloatArray | None = None) -> Outcome:
         """Probabilities of the labels, or the reason why there are none.
@@ -106,7 +121,7 @@ class WindowClassifier:
         best = int(np.argmax(outcome))
         confidence = float(outcome[best])
         scores = {label: float(p) for label, p in zip(labels, outcome)}
-        if confidence < self.threshold:
+        if confidence < self.thresholds.get(labels[best], self.threshold):
             return Result(None, confidence, scores, start, end, UNCERTAIN)
         return Result(labels[best], confidence, scores, start, end)
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from ser_edge.cli.progress import Progress, is_shown
+
 _Decorator = Callable[[Any], Any]
 
 index_option: _Decorator = click.option(
@@ -28,17 +30,18 @@ def model_argument(command: Any) -> Any:
 
 
 def progress(what: str) -> Callable[[int, int], None]:
-    """One line on standard error, kept up to date.
+    """A line on the terminal, if there is one, kept up to date.
 
     Returns:
         A callback that takes how many of ``what`` are done, and of how many.
     """
-
-    def show(done: int, total: int) -> None:
-        if 100 * done // total > 100 * (done - 1) // total:  # another percent
-            click.echo(f"\r{what}: {done} of {total}", nl=done == total, err=True)
-
-    return show
+    if not is_shown():
+        return lambda done, total: None
+    shown = Progress(what)
+    context = click.get_current_context(silent=True)
+    if context is not None:  # whatever happens, nothing is written behind the line
+        context.call_on_close(shown.clear)
+    return shown.update
 
 
 def _model_path(context: click.Context, parameter: click.Parameter, value: str) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,8 +22,12 @@ from ser_edge.cli.output import Csv, JsonLines, Table, Writer
 from ser_edge.errors import AudioError
 
 if TYPE_CHECKING:
-    from ser_edge.cli.plot import Timeline
+    from ser_edge.cli.plot import Pictures
+    from ser_edge.cli.progress import AudioProgress
+    from ser_edge.features import FloatArray
     from ser_edge.result import Result
+
+    _Tap = Callable[[FloatArray, int], None]
 
 
 @click.command()
@@ -43,13 +46,14 @@ if TYPE_CHECKING:
 @channel_option
 @click.option(
     "--plot",
-    metavar="FILE.png",
-    help="With --windows: also draw the probabilities over time (needs the extra 'plot').",
+    metavar="FILE.png|FOLDER",
+    help="With --windows: also draw the emotions over time, each recording in a picture; those of "
+    "several go into a folder (needs the extra 'plot').",
 )
 def classify(
     paths: tuple[str, ...],
     model: str,
-    threshold: float | None,
+    threshold: tuple[tuple[str | None, float], ...],
     threads: int,
     gate: str,
     json: bool,
@@ -77,8 +81,8 @@ def classify(
         raise click.UsageError("--json and --csv exclude each other")
     if hop is not None and not windows:
         raise click.UsageError("--hop needs --windows")
-    if plot is not None and (not windows or len(paths) > 1 or os.path.isdir(paths[0])):
-        raise click.UsageError("--plot needs --windows and a single recording")
+    if plot is not None and not windows:
+        raise click.UsageError("--plot needs --windows")
     failed = False
     files: list[str] = []
     unlisted: list[tuple[str, str]] = []
@@ -88,43 +92,55 @@ def classify(
         except AudioError as error:
             unlisted.append((path, str(error)))
     classifier = load_classifier(model, threshold=threshold, num_threads=threads, gate=gate)
-    timeline = None if plot is None else _timeline(plot)
+    pictures = None if plot is None else _pictures(plot, paths, classifier.labels)
     writer: Writer
     if json:
         writer = JsonLines(classifier.model.metadata.name)
     elif csv:
         writer = Csv(classifier.labels)
     else:
-        writer = Table(files, windows=windows, top=top)
+        writer = Table(files, windows=windows, labels=classifier.labels, top=top)
+
+    progress = _progress(files)
+
+    def clear() -> None:
+        if progress is not None:
+            progress.clear()
 
     def fail(file: str, message: str) -> None:
         nonlocal failed
         failed = True
+        clear()
         complain(message)
         writer.error(file, message)
 
     for path, message in unlisted:
         fail(path, message)
-    with _progress(files) as remaining:
-        for file in remaining:
+    try:
+        for file in files:
+            picture = None if pictures is None else pictures.begin(file)
+            if progress is not None:
+                progress.start(file)
+            tap = _all([tool.add_samples for tool in (picture, progress) if tool is not None])
             try:
                 results: Iterable[Result]
                 if windows:
-                    tap = None if timeline is None else timeline.add_samples
                     results = classifier.windows(file, hop=hop, channel=channel, on_chunk=tap)
                 else:
-                    results = [classifier.classify(file, channel=channel)]
-                drawn = []
+                    results = [classifier.classify(file, channel=channel, on_chunk=tap)]
                 for result in results:
+                    if sys.stdout.isatty():
+                        clear()
                     writer.result(file, result)
-                    if timeline is not None:
-                        drawn.append(result)
-                if timeline is not None:
-                    title = "standard input" if file == "-" else os.path.basename(file)
-                    timeline.save(title, drawn, classifier.labels)
+                    if picture is not None:
+                        picture.add_result(result)
+                if picture is not None:
+                    picture.save()
                 log("classified %s", file)
             except AudioError as error:
                 fail(file, str(error))
+    finally:
+        clear()
     return EXIT_FAILED if failed else 0
 
 
@@ -134,20 +150,31 @@ def _audio_files(path: str) -> list[str]:
     return ["-"] if path == "-" else list(find_audio_files([path]))
 
 
-def _timeline(plot: str) -> Timeline:
-    from ser_edge.cli.plot import Timeline
+def _pictures(plot: str, paths: Sequence[str], labels: Sequence[str]) -> Pictures:
+    from ser_edge.cli.plot import Pictures
 
+    single = len(paths) == 1 and not os.path.isdir(paths[0])
     try:
-        return Timeline(plot)
+        return Pictures(plot, labels, single=single)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--plot") from None
 
 
-@contextlib.contextmanager
-def _progress(files: list[str]) -> Iterator[Any]:
-    """A bar on stderr where a person sees it and the results themselves do not show progress."""
-    if len(files) > 1 and sys.stderr.isatty() and not sys.stdout.isatty():
-        with click.progressbar(files, file=sys.stderr, label="Classifying") as bar:
-            yield bar
-    else:
-        yield files
+def _progress(files: Sequence[str]) -> AudioProgress | None:
+    if not sys.stderr.isatty():
+        return None
+    from ser_edge.cli.progress import AudioProgress
+
+    return AudioProgress(files)
+
+
+def _all(taps: Sequence[_Tap]) -> _Tap | None:
+    """One function that hands its arguments to all of these."""
+    if len(taps) < 2:
+        return taps[0] if taps else None
+
+    def tap(samples: FloatArray, sample_rate: int) -> None:
+        for each in taps:
+            each(samples, sample_rate)
+
+    return tap

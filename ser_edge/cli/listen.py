@@ -93,7 +93,7 @@ SAMPLE_FORMATS = ("int16", "int32", "float32", "uint8")
 def listen(
     source: str | None,
     model: str,
-    threshold: float | None,
+    threshold: tuple[tuple[str | None, float], ...],
     threads: int,
     gate: str,
     list_devices: bool,
@@ -133,7 +133,7 @@ def listen(
             click.echo(line)
         return 0
     classifier = load_classifier(model, threshold=threshold, num_threads=threads, gate=gate)
-    table = Table([], windows=True, top=top)
+    table = Table([], windows=False, labels=classifier.labels, top=top)
     stop = Stop()
     last = None
     with ExitStack() as stack:

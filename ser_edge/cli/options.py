@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -44,6 +44,21 @@ def model_option(help: str) -> Callable[[Any], Any]:
     )
 
 
+class _Threshold(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks alone
+    """A probability, or a label and its probability: ``0.5`` or ``angry=0.7``."""
+
+    name = "threshold"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str | None, float]:
+        if isinstance(value, tuple):
+            return value
+        label, found, number = str(value).rpartition("=")
+        threshold: Any = click.FloatRange(0, 1).convert(cast("Any", number), param, ctx)
+        return (label if found else None), threshold
+
+
 def decision_options(command: Any) -> Any:
     """The options that choose a model and how it decides."""
     for option in (
@@ -58,8 +73,11 @@ def decision_options(command: Any) -> Any:
         ),
         click.option(
             "--threshold",
-            type=click.FloatRange(0, 1),
-            help="Probability below which an answer is 'uncertain'.  [default: the model's own]",
+            type=_Threshold(),
+            multiple=True,
+            metavar="[EMOTION=]PROBABILITY",
+            help="Probability below which an answer is 'uncertain', of all emotions or, as in "
+            "angry=0.7, of one; may be given again.  [default: the model's own]",
         ),
         model_option("A model that comes with the package, or a .tflite of ser-edge-convert."),
     ):
@@ -68,7 +86,11 @@ def decision_options(command: Any) -> Any:
 
 
 def load_classifier(
-    model: str, *, threshold: float | None = None, num_threads: int = 1, gate: str = GATES[0]
+    model: str,
+    *,
+    threshold: Sequence[tuple[str | None, float]] = (),
+    num_threads: int = 1,
+    gate: str = GATES[0],
 ) -> Classifier:
     """A bundled model by its name, or a model file by its path."""
     from ser_edge.classifier import Classifier
@@ -78,7 +100,18 @@ def load_classifier(
         path = find(model)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--model") from error
-    classifier = Classifier.from_file(path, num_threads=num_threads, threshold=threshold, gate=gate)
+    by_label = dict(threshold)
+    plain = by_label.pop(None, None)
+    try:
+        classifier = Classifier.from_file(
+            path,
+            num_threads=num_threads,
+            threshold=plain,
+            thresholds={str(label): value for label, value in by_label.items()},
+            gate=gate,
+        )
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--threshold") from None
     log("loaded %r", classifier.model)
     return classifier
 

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import click
 
+from ser_edge.cli.terminal import columns, encodable, fitted, printable, width
+
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ser_edge.result import Result
 
 JSON_SCHEMA = 1  # of a result; grows when a field changes its meaning
 
-_BAR_WIDTH = 20
+# In cells of a terminal.
+_BAR_CELLS = 20
+_PERCENT_CELLS = 6
+_VERDICT_CELLS = len("no emotion (uncertain)")
+_MIN_NAME_CELLS = 8
+_UNLIMITED = 1 << 16
+_GAP = "  "
+
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 # From Okabe and Ito's palette for colour-blind readers, as near as 256 colours come to it.
 _COLORS = {
@@ -57,11 +68,22 @@ class JsonLines:
 
 
 class Csv:
-    """Comma-separated values with a header; a file that failed has only its error."""
+    """Comma-separated values with a header, in UTF-8; a file that failed has only its error.
 
-    def __init__(self, labels: Sequence[str]) -> None:
+    Names whose bytes are no text are written byte by byte, so that they can be matched to their
+    files: read the rows with ``errors="surrogateescape"``, as Python reads the names themselves.
+
+    Args:
+        labels: of the model, in order.
+        origin: heading of the first column: what tells results apart.
+    """
+
+    def __init__(self, labels: Sequence[str], origin: str = "file") -> None:
         self._labels = labels
-        head = ["file", "start", "end", "label", "confidence", "reason"]
+        # Names have the bytes of the file system, whatever the terminal shows.
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+        head = [origin, "start", "end", "label", "confidence", "reason"]
         self._row([*head, *labels, "error"])
 
     def result(self, file: str, result: Result) -> None:
@@ -86,63 +108,130 @@ class Csv:
     def _row(self, values: Sequence[object]) -> None:
         import csv
 
-        # A file name may hold bytes that are no text.
-        fields = [click.format_filename(v) if isinstance(v, str) else v for v in values]
-        csv.writer(sys.stdout, lineterminator="\n").writerow(fields)
+        csv.writer(sys.stdout, lineterminator="\n").writerow(values)
         sys.stdout.flush()
 
 
 class Table:
     """What a person likes to read: all bars for one file, a line each for many.
 
+    On a terminal no line is longer than it is wide; elsewhere names are whole.
+
     Args:
         files: all files that will come, for the width of their column; none for live audio.
-        windows: whether results are windows of a file.
+        windows: whether results are windows of a file, whose name stands above them.
+        labels: of the model.
         top: how many labels to show.
     """
 
-    def __init__(self, files: Sequence[str], *, windows: bool, top: int | None) -> None:
+    def __init__(
+        self, files: Sequence[str], *, windows: bool, labels: Sequence[str], top: int | None
+    ) -> None:
         self._windows = windows
         self._top = top
         self._detailed = len(files) == 1 and not windows
-        self._width = min(40, max((len(_printable(file)) for file in files), default=0))
+        self._heading: str | None = None  # file whose windows are being shown
+        names = [] if windows else files
+        self._name_cells = max((width(encodable(printable(file))) for file in names), default=0)
+        self._label_cells = max([8, *(width(encodable(printable(label))) for label in labels)])
 
     def result(self, file: str, result: Result) -> None:
         if self._detailed:
             self._details(file, result)
+            return
+        if self._windows:
+            if file != self._heading:
+                self._heading = file
+                click.echo(fitted(encodable(printable(file)), columns()))
+            self._line("  ", None, _span, result)
         else:
-            self._summary(file, result)
+            self._line("", file, None, result)
+
+    def live(self, moment: datetime, result: Result) -> None:
+        """Show a result of live audio, and when it came."""
+
+        def span(_: Result, short: bool) -> str:
+            return moment.strftime("%H:%M:%S" if short else "%Y-%m-%d %H:%M:%S")
+
+        self._line("", None, span, result)
 
     def error(self, file: str, message: str) -> None:
         pass  # standard error has it
 
     def _details(self, file: str, result: Result) -> None:
-        lines = [f"{_printable(file)} ({_seconds(result.end - result.start)}): {_verdict(result)}"]
+        duration = f" ({_seconds(result.end - result.start)}): "
+        cells = columns()
+        if cells is not None:
+            cells = max(_MIN_NAME_CELLS, cells - len(duration) - len(str(result)))
+        lines = [f"{fitted(encodable(printable(file)), cells)}{duration}{_verdict(result)}"]
         ranking = _ranking(result)[: self._top]
-        width = max((len(label) for label, _ in ranking), default=0)
+        cells = max((width(_label(label)) for label, _ in ranking), default=0)
         lines += [
-            f"  {_colored(f'{label:{width}}  {_bar(score)}', label)} {_percent(score)}"
+            f"  {_colored(f'{_padded(_label(label), cells)}  {_bar(score, _BAR_CELLS)}', label)}"
+            f"{_percent(score)}"
             for label, score in ranking
         ]
         click.echo("\n".join(lines))
 
-    def _summary(self, file: str, result: Result) -> None:
-        name = _printable(file)
-        if len(name) > self._width:
-            name = "…" + name[1 - self._width :]
-        columns = [f"{name:{self._width}}"] if self._width else []
-        if self._windows:
-            columns.append(f"{_clock(result.start)} - {_clock(result.end)}")
-        ranking = _ranking(result)[: 3 if self._top is None else self._top]
-        if result.reason is None and ranking:
-            label, score = ranking[0]
-            columns.append(_colored(f"{label:8} {_bar(score)}", label) + f" {_percent(score)}")
-            ranking = ranking[1:]
-        else:
-            columns.append(f"{_verdict(result):{8 + 1 + _BAR_WIDTH + 5}}")
-        if ranking:
-            columns.append(", ".join(f"{label} {_percent(p).strip()}" for label, p in ranking))
-        click.echo("  ".join(columns).rstrip())
+    def _line(
+        self,
+        margin: str,
+        file: str | None,
+        span: Callable[[Result, bool], str] | None,
+        result: Result,
+    ) -> None:
+        """One result in one line: as much of it as the terminal is wide."""
+        room = columns() or _UNLIMITED
+        parts = []
+        if span is not None:
+            when = span(result, False)
+            if len(margin + when + _GAP) + self._verdict_cells(bar=0) > room:
+                when = span(result, True)
+            parts.append(when)
+        name_cells = 0 if file is None else self._name_cells
+        fixed = len(margin) + sum(len(part + _GAP) for part in parts)
+        fixed += len(_GAP) if name_cells else 0
+        # What gives way first: half of the bar, all of it, the beginning of the name.
+        bar = next(
+            (
+                cells
+                for cells in (_BAR_CELLS, _BAR_CELLS // 2)
+                if fixed + name_cells + self._verdict_cells(cells) <= room
+            ),
+            0,
+        )
+        if file is not None:
+            left = room - fixed - self._verdict_cells(bar)
+            name_cells = min(name_cells, max(_MIN_NAME_CELLS, left))
+            name = fitted(encodable(printable(file)), name_cells)
+            parts.insert(0, _padded(name, name_cells))
+        parts.append(self._bar_or_verdict(result, bar))
+        left = room - fixed - name_cells - self._verdict_cells(bar) - len(_GAP)
+        others = self._others(result, left)
+        click.echo((margin + _GAP.join([*parts, others])).rstrip())
+
+    def _verdict_cells(self, bar: int) -> int:
+        cells = self._label_cells + _PERCENT_CELLS + (1 + bar if bar else 0)
+        return max(_VERDICT_CELLS, cells)
+
+    def _bar_or_verdict(self, result: Result, bar: int) -> str:
+        if result.label is None or result.scores is None:
+            return _padded(_verdict(result), self._verdict_cells(bar))
+        score = result.scores[result.label]
+        text = _padded(_label(result.label), self._label_cells)
+        text += f" {_bar(score, bar)}" if bar else ""
+        text = _colored(text, result.label) + _percent(score)
+        return _padded(text, self._verdict_cells(bar))
+
+    def _others(self, result: Result, room: int) -> str:
+        """The next probable labels, as many as there is room for."""
+        shown = _ranking(result)[: 3 if self._top is None else self._top]
+        others: list[str] = []
+        for label, score in shown[0 if result.label is None else 1 :]:
+            others.append(f"{_label(label)} {_percent(score).strip()}")
+            if width(", ".join(others)) > room:
+                return ", ".join(others[:-1])
+        return ", ".join(others)
 
 
 def _ranking(result: Result) -> list[tuple[str, float]]:
@@ -151,9 +240,8 @@ def _ranking(result: Result) -> list[tuple[str, float]]:
 
 
 def _verdict(result: Result) -> str:
-    if result.label is None:
-        return str(result)
-    return _colored(click.style(str(result), bold=True), result.label)
+    text = encodable(printable(str(result)))
+    return text if result.label is None else _colored(click.style(text, bold=True), result.label)
 
 
 def _colored(text: str, label: str) -> str:
@@ -161,31 +249,37 @@ def _colored(text: str, label: str) -> str:
     return text if color is None else click.style(text, fg=color)
 
 
-def _bar(score: float) -> str:
-    eighths = round(score * _BAR_WIDTH * 8)
+def _bar(score: float, cells: int) -> str:
+    eighths = round(score * cells * 8)
     bar = "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
-    try:
-        bar.encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        bar = "#" * round(score * _BAR_WIDTH)
-    return f"{bar:{_BAR_WIDTH}}"
+    if encodable(bar) != bar:
+        bar = "#" * round(score * cells)
+    return f"{bar:{cells}}"
+
+
+def _label(label: str) -> str:
+    return encodable(printable(label))
+
+
+def _padded(text: str, cells: int) -> str:
+    return text + " " * (cells - width(click.unstyle(text)))
 
 
 def _percent(score: float) -> str:
-    return f"{score:4.0%}".replace("%", " %")
+    return f" {score:4.0%}".replace("%", " %")
 
 
 def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 60 else _clock(seconds)
+    return f"{seconds:.1f} s" if seconds < 60 else _tenths(seconds)
 
 
-def _clock(seconds: float) -> str:
+def _span(result: Result, short: bool) -> str:
+    """From where to where in the recording; where there is no room, from where."""
+    start = _tenths(result.start)
+    return start if short else f"{start} - {_tenths(result.end)}"
+
+
+def _tenths(seconds: float) -> str:
     minutes, rest = divmod(round(seconds, 1), 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours:d}:{minutes:02d}:{rest:04.1f}"
-
-
-def _printable(file: str) -> str:
-    """A file name without anything that a terminal would obey."""
-    name = str(click.format_filename(file))
-    return "".join(c if c.isprintable() else "?" for c in name)

@@ -1,4 +1,4 @@
-"""A picture of a recording's windows: the waveform and the probabilities over time."""
+"""Pictures of recordings: the waveform and the emotions over time."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ser_edge.cli.terminal import printable
 from ser_edge.errors import DependencyError
 from ser_edge.features import FloatArray
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from ser_edge.result import Result
 
 # Okabe and Ito's palette for colour-blind readers ("Color Universal Design", 2008), without its
@@ -26,9 +29,26 @@ _COLORS = {
     "disgust": "#009E73",
 }
 _OTHER_COLORS = ("#56B4E9", *_COLORS.values())
-_GREY = "#BBBBBB"
 
-_WAVEFORM_STEP_SECONDS = 0.05
+# Windows without a label.
+_UNCERTAIN, _NONE = "uncertain", "no emotion"
+_SHADES: dict[str, dict[str, Any]] = {
+    _UNCERTAIN: {"facecolor": "#F7F7F7", "edgecolor": "#BBBBBB", "hatch": "////", "linewidth": 0},
+    _NONE: {"facecolor": "#D5D5D5", "linewidth": 0},
+}
+
+_MAX_LINE_WINDOWS = 50  # of more, lines are a thicket
+_MAX_BINS = 60
+_MIN_BIN_WINDOWS = 4  # fewer make no share
+_MAX_TICKS = 9
+# Of bins and ticks.
+_ROUND_SECONDS = (
+    0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600,
+    43_200, 86_400,
+)  # fmt: skip
+_MAX_WAVEFORM_STEPS = 1200  # about the pixels of the picture
+
+_WAVEFORM_STEP_SECONDS = 0.02
 _INCHES = (12.0, 6.0)
 _DOTS_PER_INCH = 120
 
@@ -66,22 +86,74 @@ def save_figure(figure: Any, path: str) -> None:
         os.replace(draft, path)
 
 
-class Timeline:
-    """A picture in the making.
+class Pictures:
+    """A picture for each recording.
 
     Args:
-        path: the file to write; its extension, such as .png, .svg or .pdf, tells the format.
+        path: of the picture, whose extension, such as .png, .svg or .pdf, tells the format; or of a
+            folder, which gets PNG files named after the recordings.
+        labels: of the model.
+        single: whether there is but one recording.
+
+    Raises:
+        DependencyError, ValueError: as `open_figure` does.
+        ValueError: the path is that of one picture, but there are several recordings.
+        OSError: the folder cannot be made.
+    """
+
+    def __init__(self, path: str, labels: Sequence[str], *, single: bool) -> None:
+        self._path = path
+        self._labels = labels
+        self._in_folder = os.path.isdir(path) or path.endswith(os.sep)
+        self._used: set[str] = set()
+        if not self._in_folder and not single:
+            if os.path.splitext(path)[1]:
+                raise ValueError(f"{path}: pictures of several recordings go into a folder")
+            self._in_folder = True
+        open_figure(os.path.join(path, "x.png") if self._in_folder else path)
+        if self._in_folder:
+            os.makedirs(path, exist_ok=True)
+
+    def begin(self, file: str) -> Timeline:
+        """A picture for this recording, - for standard input."""
+        title = "standard input" if file == "-" else os.path.basename(file)
+        path = self._free_name(title) if self._in_folder else self._path
+        return Timeline(path, title, self._labels)
+
+    def _free_name(self, title: str) -> str:
+        """Recordings of one name, in several folders or formats, are numbered."""
+        stem = os.path.splitext(title)[0]
+        name, number = f"{stem}.png", 1
+        while name in self._used:
+            number += 1
+            name = f"{stem}-{number}.png"
+        self._used.add(name)
+        return os.path.join(self._path, name)
+
+
+class Timeline:
+    """A picture in the making: the waveform, and below it what the windows tell.
+
+    Up to some fifty windows the probabilities are drawn as lines. Of more windows lines would be
+    a thicket: then the shares of the labels are stacked, bin by bin.
+
+    Args:
+        path: the file to write; its extension tells the format.
+        title: the recording's name.
+        labels: of the model.
 
     Raises:
         DependencyError, ValueError: as `open_figure` does.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, title: str, labels: Sequence[str]) -> None:
         self._path = path
+        self._title = title
+        self._labels = labels
         self._figure = open_figure(path)
         self._figure.set_size_inches(_INCHES)
-
         self._waveform = Waveform()
+        self._results: list[Result] = []
 
     def add_samples(self, samples: FloatArray, sample_rate: int) -> None:
         """Take the next samples of the recording: the ``on_chunk`` of ``Classifier.windows``.
@@ -92,54 +164,173 @@ class Timeline:
         """
         self._waveform.push(samples, sample_rate)
 
-    def save(self, title: str, results: Sequence[Result], labels: Sequence[str]) -> None:
-        """Draw the samples so far and the results of their windows, and write the picture.
+    def add_result(self, result: Result) -> None:
+        """Take the next window's result."""
+        self._results.append(result)
 
-        Args:
-            title: the recording's name.
-            results: at least one, in order.
-            labels: of the model.
+    def save(self) -> None:
+        """Draw what came so far, at least one result, and write the picture.
 
         Raises:
             OSError: the picture cannot be written.
         """
-        self._draw(title, results, labels)
-        save_figure(self._figure, self._path)
+        import warnings
 
-    def _draw(self, title: str, results: Sequence[Result], labels: Sequence[str]) -> None:
-        figure = self._figure
-        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 3))
+        above, below = self._figure.subplots(2, 1, sharex=True, height_ratios=(1, 3))
+        self._draw_waveform(above)
+        if len(self._results) <= _MAX_LINE_WINDOWS:
+            self._draw_lines(above, below)
+        else:
+            self._draw_shares(below)
+        end = self._results[-1].end
+        step = _tick_seconds(end)
+        below.set(xlim=(0, end), xticks=np.arange(0, end + 1e-6, step))
+        below.xaxis.set_major_formatter(lambda seconds, _: _clock(seconds, step))
+        legend = below.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+        with warnings.catch_warnings():
+            # Of characters that the font lacks: boxes in a title are no news.
+            warnings.simplefilter("ignore", UserWarning)
+            save_figure(self._figure, self._path)
+
+    def _draw_waveform(self, axes: Any) -> None:
         envelope = self._waveform.envelope()
-        times = self._waveform.step_seconds * (np.arange(len(envelope)) + 0.5)
-        above.fill_between(times, envelope[:, 0], envelope[:, 1], color="#666666", linewidth=0)
-        above.set(title=title, ylabel="waveform", yticks=())
+        step_seconds = self._waveform.step_seconds
+        grouped = -(-len(envelope) // _MAX_WAVEFORM_STEPS)
+        if grouped > 1:
+            starts = np.arange(0, len(envelope), grouped)
+            lowest = np.minimum.reduceat(envelope[:, 0], starts)
+            highest = np.maximum.reduceat(envelope[:, 1], starts)
+            envelope, step_seconds = np.stack([lowest, highest], axis=1), step_seconds * grouped
+        times = step_seconds * (np.arange(len(envelope)) + 0.5)
+        axes.fill_between(times, envelope[:, 0], envelope[:, 1], color="#666666", linewidth=0)
+        axes.set_title(printable(self._title), parse_math=False)
+        axes.set(ylabel="waveform", yticks=())
+
+    def _draw_lines(self, above: Any, below: Any) -> None:
+        """The probabilities in each window; windows without a label are shaded."""
+        results = self._results
         middles = np.array([(result.start + result.end) / 2 for result in results])
-        for number, label in enumerate(labels):
-            scores = [np.nan if r.scores is None else r.scores[label] for r in results]
-            color = _COLORS.get(label, _OTHER_COLORS[number % len(_OTHER_COLORS)])
-            below.plot(middles, scores, color=color, label=label, marker=".", linewidth=1.5)
         edges = np.concatenate(
             [[results[0].start], (middles[1:] + middles[:-1]) / 2, [results[-1].end]]
         )
-        shaded = "no emotion"
+        for label, color in zip(self._labels, _colors(self._labels)):
+            scores = np.array([np.nan if r.scores is None else r.scores[label] for r in results])
+            # The line holds to the ends of the recording, so that one window is a line, too.
+            below.plot(
+                [edges[0], *middles, edges[-1]],
+                [scores[0], *scores, scores[-1]],
+                color=color,
+                label=label,
+                marker="o",
+                markersize=4,
+                markevery=slice(1, len(middles) + 1),
+                linewidth=1.8,
+            )
+        shown = set()
         for result, start, end in zip(results, edges, edges[1:]):
-            if result.scores is None:
-                above.axvspan(start, end, color=_GREY, alpha=0.5, linewidth=0)
-                below.axvspan(start, end, color=_GREY, alpha=0.5, linewidth=0, label=shaded)
-                shaded = "_"  # the legend needs it once
-        below.set(ylabel="probability", ylim=(0, 1), xlim=(0, results[-1].end))
-        below.xaxis.set_major_formatter(lambda seconds, _: _clock(seconds))
+            if result.label is not None:
+                continue
+            kind = _NONE if result.scores is None else _UNCERTAIN
+            name = "_" if kind in shown else kind  # the legend needs it once
+            shown.add(kind)
+            for axes in (above, below):
+                axes.axvspan(start, end, **_SHADES[kind], label=name, zorder=0)
+        below.set(ylabel="probability", ylim=(-0.02, 1.02))
         below.grid(alpha=0.3)
-        below.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+
+    def _draw_shares(self, below: Any) -> None:
+        """How many of the windows of each bin have each label, stacked."""
+        kinds = [*self._labels, _UNCERTAIN, _NONE]
+        end = self._results[-1].end
+        edges, shares = label_shares(self._results, self._labels, _bin_seconds(self._results))
+        bottom = np.zeros(len(shares))
+        styles = [{"color": color, "alpha": 0.85} for color in _colors(self._labels)]
+        for kind, style, share in zip(kinds, [*styles, *_SHADES.values()], shares.T):
+            below.bar(
+                edges[:-1],
+                100 * share,
+                np.minimum(edges[1:], end) - edges[:-1],
+                100 * bottom,
+                align="edge",
+                label=kind,
+                **style,
+            )
+            bottom += share
+        below.set(ylabel=f"% of the windows, by {_span(edges[1] - edges[0])}", ylim=(0, 100))
+
+
+def label_shares(
+    results: Sequence[Result], labels: Sequence[str], bin_seconds: float
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """How many of the windows in each stretch of a recording have which label.
+
+    Args:
+        results: of windows, in order; each counts where its middle lies.
+        labels: of the model.
+        bin_seconds: length of a stretch.
+
+    Returns:
+        The edges of the bins in seconds, shape (n + 1,); and shares that sum to 1 in a bin with
+        windows, shape (n, n_labels + 2): of each label, of uncertain windows, and of those
+        without any probabilities.
+
+    Example:
+        >>> from ser_edge import Result
+        >>> silence = Result(None, None, None, 0, 2, "silence")
+        >>> results = [silence, Result("sad", 1, {"sad": 1}, 1, 3)]
+        >>> edges, shares = label_shares(results, ["sad"], 4.0)
+        >>> edges.tolist(), shares.tolist()
+        ([0.0, 4.0], [[0.5, 0.0, 0.5]])
+    """
+    n_bins = max(1, int(np.ceil(results[-1].end / bin_seconds)))
+    counts = np.zeros((n_bins, len(labels) + 2))
+    columns = {label: number for number, label in enumerate(labels)}
+    for result in results:
+        column = len(labels) + (result.scores is None)
+        if result.label is not None:
+            column = columns[result.label]
+        counts[int((result.start + result.end) / 2 / bin_seconds), column] += 1
+    totals = np.maximum(1, counts.sum(axis=1, keepdims=True))
+    return np.arange(n_bins + 1) * bin_seconds, counts / totals
+
+
+def _colors(labels: Sequence[str]) -> list[str]:
+    return [
+        _COLORS.get(label, _OTHER_COLORS[number % len(_OTHER_COLORS)])
+        for number, label in enumerate(labels)
+    ]
+
+
+def _bin_seconds(results: Sequence[Result]) -> float:
+    """The shortest round stretch that gives few enough bins, each with several windows."""
+    duration = results[-1].end
+    hop = (results[-1].start - results[0].start) / (len(results) - 1)
+    shortest = max(duration / _MAX_BINS, _MIN_BIN_WINDOWS * hop)
+    return next((step for step in _ROUND_SECONDS if step >= shortest), shortest)
+
+
+def _tick_seconds(duration: float) -> float:
+    """The shortest round stretch that gives few enough ticks."""
+    shortest = duration / _MAX_TICKS
+    return next((step for step in _ROUND_SECONDS if step >= shortest), shortest)
+
+
+def _span(seconds: float) -> str:
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:g} {unit}"
+    return f"{seconds:g} s"
 
 
 class Waveform:
-    """Lowest and highest sample of every 50 ms or so: all that a picture shows of a long recording.
+    """Lowest and highest sample of every 20 ms or so: all that a picture shows of a long recording.
 
     Example:
         >>> waveform = Waveform()
-        >>> waveform.push(np.float32([1, 2, 3]), sample_rate=40)
-        >>> waveform.push(np.float32([-4, 5]), sample_rate=40)
+        >>> waveform.push(np.float32([1, 2, 3]), sample_rate=100)
+        >>> waveform.push(np.float32([-4, 5]), sample_rate=100)
         >>> waveform.envelope().tolist()
         [[1.0, 2.0], [-4.0, 3.0], [5.0, 5.0]]
     """
@@ -167,7 +358,11 @@ def _extremes(rows: FloatArray) -> FloatArray:
     return np.stack([rows.min(axis=1), rows.max(axis=1)], axis=1)
 
 
-def _clock(seconds: float) -> str:
+def _clock(seconds: float, step: float) -> str:
+    """A tick's time, as exact as the step to the next one."""
+    if step < 1:
+        minutes, rest = divmod(round(seconds, 2), 60)
+        return f"{minutes:.0f}:{rest:04.1f}"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return f"{hours}:{minutes:02}:{rest:02}" if hours or step >= 600 else f"{minutes}:{rest:02}"
