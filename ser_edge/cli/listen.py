@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -19,11 +19,12 @@ from ser_edge.cli.options import (
     load_classifier,
     top_option,
 )
-from ser_edge.cli.output import Table, result_json
+from ser_edge.cli.output import Csv, Table, result_json
 from ser_edge.errors import AudioError
-from ser_edge.live.source import Chunk, Stop, results
+from ser_edge.live.source import Chunk, Stop, results, told
 
 if TYPE_CHECKING:
+    from ser_edge.cli.meter import LevelMeter
     from ser_edge.live.mqtt import Publisher
 
 # Those of ser_edge.stream, which cannot be imported here: it loads numpy, and the command line's
@@ -71,8 +72,23 @@ SAMPLE_FORMATS = ("int16", "int32", "float32", "uint8")
     help="Weight that the windows before have in a result.",
 )
 @click.option("--json", is_flag=True, help="One JSON object a line.")
+@click.option("--csv", is_flag=True, help="Comma-separated values.")
 @top_option
 @click.option("--only-changes", is_flag=True, help="Tell a result only if it differs in kind.")
+@click.option(
+    "--hold",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="SECONDS",
+    help="Tell an emotion (or that there is none) only once it has lasted so long.",
+)
+@click.option(
+    "--cooldown",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="SECONDS",
+    help="After a result tell none for so long.",
+)
 @click.option(
     "--mqtt",
     metavar="URL",
@@ -89,6 +105,7 @@ SAMPLE_FORMATS = ("int16", "int32", "float32", "uint8")
     type=click.Path(exists=True, dir_okay=False),
     help="Certificates that vouch for the broker, PEM.  [default: the system's]",
 )
+@click.option("--name", help="The device's name in Home Assistant.  [default: the topic]")
 @click.option("--no-discovery", is_flag=True, help="Do not announce it to Home Assistant.")
 def listen(
     source: str | None,
@@ -105,11 +122,15 @@ def listen(
     hop: float | None,
     smoothing: float,
     json: bool,
+    csv: bool,
     top: int | None,
     only_changes: bool,
+    hold: float,
+    cooldown: float,
     mqtt: str | None,
     mqtt_password_file: str | None,
     mqtt_ca: str | None,
+    name: str | None,
     no_discovery: bool,
 ) -> int:
     """Tell the emotion of live audio, until stopped.
@@ -122,20 +143,27 @@ def listen(
     Examples:
       ser-edge listen
       ser-edge listen --device USB --hop 1 --json
-      arecord -q -f S16_LE -r 48000 | ser-edge listen - --rate 48000
+      ser-edge listen --only-changes --hold 6 --threshold angry=0.7
+      arecord -q -t raw -f S16_LE -r 48000 | ser-edge listen - --rate 48000
       ffmpeg -i rtsp://camera/ -vn -f wav - | ser-edge listen -
       ser-edge listen --mqtt mqtt://pi@broker.local/home/kitchen/emotion
     """
+    if json and csv:
+        raise click.UsageError("--json and --csv exclude each other")
     if list_devices:
-        from ser_edge.live.microphone import devices
-
-        for line in devices():
-            click.echo(line)
-        return 0
+        return _list_devices()
     classifier = load_classifier(model, threshold=threshold, num_threads=threads, gate=gate)
+    model_name = classifier.model.metadata.name
     table = Table([], windows=False, labels=classifier.labels, top=top)
+    rows = Csv(classifier.labels, origin="time") if csv else None
+    meter = _meter(channel)
+
+    def report(message: str) -> None:
+        if meter is not None:
+            meter.clear()
+        complain(message)
+
     stop = Stop()
-    last = None
     with ExitStack() as stack:
         stack.enter_context(stop.on_signals())
         send = None
@@ -145,33 +173,59 @@ def listen(
                 password_file=mqtt_password_file,
                 ca_file=mqtt_ca,
                 labels=() if no_discovery else classifier.labels,
-                retain=only_changes,
+                name=name,
+                report=report,
             )
             stack.callback(publisher.close)
             send = publisher.send
+        if meter is not None:
+            stack.callback(meter.clear)
         try:
             if source == "-":
                 chunks = _pipe(rate, channels, format, stop)
             else:
-                chunks = _microphone(device, rate, channel, stop)
-            for result in results(
-                chunks, classifier, hop=hop, smoothing=smoothing, channel=channel
-            ):
-                kind = (result.label, result.reason)
-                if only_changes and kind == last:
-                    continue
-                last = kind
-                message = result_json(result, model=classifier.model.metadata.name, time=_now())
+                chunks = _microphone(device, rate, channel, stop, report)
+            if meter is not None:
+                chunks = meter.watch(chunks)
+            windows = results(chunks, classifier, hop=hop, smoothing=smoothing, channel=channel)
+            for result in told(windows, only_changes=only_changes, hold=hold, cooldown=cooldown):
+                now = datetime.now(timezone.utc)
+                moment = now.isoformat(timespec="milliseconds")
+                message = result_json(result, model=model_name, time=moment)
+                if meter is not None:
+                    meter.clear()
                 if json:
                     print(message, flush=True)
+                elif rows is not None:
+                    rows.result(moment, result)
                 else:
-                    table.result("", result)
+                    table.live(now.astimezone(), result)
                 if send is not None:
                     send(message)
         except AudioError as error:
-            complain(str(error))
+            report(str(error))
             return EXIT_FAILED
     return 0
+
+
+def _list_devices() -> int:
+    from ser_edge.live.microphone import devices
+
+    try:
+        for line in devices():
+            click.echo(line)
+    except AudioError as error:
+        complain(str(error))
+        return EXIT_FAILED
+    return 0
+
+
+def _meter(channel: int | None) -> LevelMeter | None:
+    if not sys.stderr.isatty():
+        return None
+    from ser_edge.cli.meter import LevelMeter
+
+    return LevelMeter(channel)
 
 
 def _pipe(rate: int | None, channels: int, sample_format: str, stop: Stop) -> Iterable[Chunk]:
@@ -185,11 +239,15 @@ def _pipe(rate: int | None, channels: int, sample_format: str, stop: Stop) -> It
 
 
 def _microphone(
-    device: str | None, rate: int | None, channel: int | None, stop: Stop
+    device: str | None,
+    rate: int | None,
+    channel: int | None,
+    stop: Stop,
+    report: Callable[[str], None],
 ) -> Iterable[Chunk]:
     from ser_edge.live.microphone import Microphone
 
-    microphone = Microphone(device, rate=rate, channel=channel, stop=stop, report=complain)
+    microphone = Microphone(device, rate=rate, channel=channel, stop=stop, report=report)
     complain(f"listening to {microphone.name}; Ctrl-C ends it")
     return microphone
 
@@ -200,7 +258,8 @@ def _publisher(
     password_file: str | None,
     ca_file: str | None,
     labels: Sequence[str],
-    retain: bool,
+    name: str | None,
+    report: Callable[[str], None],
 ) -> Publisher:
     from ser_edge.live.homeassistant import discovery_messages
     from ser_edge.live.mqtt import Publisher, parse_url
@@ -218,15 +277,8 @@ def _publisher(
             address,
             password=password,
             ca_file=ca_file,
-            announcements=discovery_messages(address.topic, labels) if labels else (),
-            # Whoever comes later would otherwise wait for the next change.
-            retain=retain,
-            report=complain,
+            announcements=(discovery_messages(address.topic, labels, name=name) if labels else ()),
+            report=report,
         )
     except OSError as error:
         raise click.BadParameter(f"{ca_file}: {error}", param_hint="--mqtt-ca") from None
-
-
-def _now() -> str:
-    """The time in UTC, as ISO 8601 writes it."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

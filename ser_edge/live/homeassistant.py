@@ -14,7 +14,9 @@ from ser_edge import __version__
 from ser_edge.live.mqtt import availability_topic
 
 
-def discovery_messages(topic: str, labels: Sequence[str]) -> Iterator[tuple[str, str]]:
+def discovery_messages(
+    topic: str, labels: Sequence[str], *, name: str | None = None
+) -> Iterator[tuple[str, str]]:
     """Yield a topic and a payload for each sensor: the emotion and its confidence.
 
     Their ids depend on the topic alone, so they outlive a new SD card.
@@ -22,6 +24,7 @@ def discovery_messages(topic: str, labels: Sequence[str]) -> Iterator[tuple[str,
     Args:
         topic: where results are published.
         labels: the emotions that a result may have.
+        name: of the device; by default the topic.
 
     Example:
         >>> for config, payload in discovery_messages("home/kitchen", ("happy", "sad")):
@@ -47,19 +50,19 @@ def discovery_messages(topic: str, labels: Sequence[str]) -> Iterator[tuple[str,
             "if value_json.confidence is not none else none }}",
         },
     }
-    for name, entity in entities.items():
+    for sensor, entity in entities.items():
         config = {
             **entity,
-            "unique_id": f"{node}_{name}",
+            "unique_id": f"{node}_{sensor}",
             "state_topic": topic,
             "availability_topic": availability_topic(topic),
             "device": {
                 "identifiers": [node],
-                "name": topic,
+                "name": name or topic,
                 "manufacturer": "ser-edge",
                 "model": "Speech emotion recognition",
                 "sw_version": __version__,
             },
             "origin": {"name": "ser-edge", "sw_version": __version__},
         }
-        yield f"homeassistant/sensor/{node}/{name}/config", json.dumps(config)
+        yield f"homeassistant/sensor/{node}/{sensor}/config", json.dumps(config)

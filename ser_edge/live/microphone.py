@@ -20,6 +20,11 @@ _RETRY_SECONDS = 1.0  # between two attempts to open it again
 # Sound servers offer 32 channels and more, made up from one; hardware may insist on its number.
 _MAX_CHANNELS = 8
 
+_NO_MICROPHONE = (
+    "there is no microphone: is it listed by arecord -l, is this user in the group audio, "
+    "and does PipeWire or PulseAudio run, if the system uses one?"
+)
+
 
 class Block(NamedTuple):
     """What the sound card delivered at once."""
@@ -78,7 +83,7 @@ class Microphone:
 
     Raises:
         DependencyError: sounddevice or PortAudio is missing.
-        AudioError: there is no such device, or it cannot be opened.
+        AudioError: there is no such device or none at all, or it cannot be opened.
     """
 
     def __init__(
@@ -164,6 +169,8 @@ class Microphone:
             )
             self._stream.start()
         except (sounddevice.PortAudioError, ValueError) as error:
+            if not any(_capture_devices(sounddevice)):
+                raise AudioError(_NO_MICROPHONE) from None
             name = "the default microphone" if self._device is None else f"device {self._device!r}"
             reason = " ".join(str(error).split())
             raise AudioError(f"cannot listen to {name} ({reason}): see --list-devices") from None
@@ -200,16 +207,30 @@ def devices() -> Iterator[str]:
 
     Raises:
         DependencyError: sounddevice or PortAudio is missing.
+        AudioError: there is no microphone.
     """
     sounddevice = _sounddevice()
     default = sounddevice.default.device[0]
-    for number, info in enumerate(sounddevice.query_devices()):
+    found = list(_capture_devices(sounddevice))
+    if not found:
+        raise AudioError(_NO_MICROPHONE)
+    for number, info in found:
+        mark = "*" if number == default else " "
+        yield (
+            f"{mark} {number:3}  {info['name']} "
+            f"({info['max_input_channels']} channels, {info['default_samplerate']:g} Hz)"
+        )
+
+
+def _capture_devices(sounddevice: Any) -> Iterator[tuple[int, Any]]:
+    """Number and description of each device that records."""
+    try:
+        found = list(sounddevice.query_devices())
+    except sounddevice.PortAudioError:
+        return
+    for number, info in enumerate(found):
         if info["max_input_channels"]:
-            mark = "*" if number == default else " "
-            yield (
-                f"{mark} {number:3}  {info['name']} "
-                f"({info['max_input_channels']} channels, {info['default_samplerate']:g} Hz)"
-            )
+            yield number, info
 
 
 def _sounddevice() -> Any:

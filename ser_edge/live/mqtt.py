@@ -75,6 +75,9 @@ def availability_topic(topic: str) -> str:
 class Publisher:
     """Sends messages in order, each at least once (QoS 1), whenever the broker is there.
 
+    The broker keeps the last one (it is retained) for those who come later, as a dashboard that
+    is restarted; whether it is still true, the availability tells.
+
     One message is on its way at a time; the others wait here, where they can be counted and
     dropped. A message whose receipt got lost with the connection is sent once more.
 
@@ -83,7 +86,6 @@ class Publisher:
         password: of the address's user.
         ca_file: certificates that vouch for the broker instead of the system's.
         announcements: topics and payloads that are published, retained, on every connection.
-        retain: whether the broker keeps the last message for those who come later.
         report: called with a sentence about everything that a person should know.
         queue_length: messages that may wait.
 
@@ -99,13 +101,11 @@ class Publisher:
         password: str | None = None,
         ca_file: str | None = None,
         announcements: Iterable[tuple[str, str]] = (),
-        retain: bool = False,
         report: Callable[[str], None],
         queue_length: int = QUEUE_LENGTH,
     ) -> None:
         self._topic = address.topic
         self._announcements = tuple(announcements)
-        self._retain = retain
         self._report = report
         self._trouble: str | None = None  # the one last reported
         self._queue_length = queue_length
@@ -174,7 +174,7 @@ class Publisher:
                 self._busy = True
                 self._received.clear()
             # Should the connection be lost meanwhile, paho keeps it and sends it on the next one.
-            sent = self._client.publish(self._topic, message, qos=1, retain=self._retain)
+            sent = self._client.publish(self._topic, message, qos=1, retain=True)
             with self._changed:
                 while not self._closing and sent.mid not in self._received:
                     self._changed.wait()

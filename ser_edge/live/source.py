@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -93,3 +94,42 @@ def results(
         yield from stream.push(chunk.data)
     if stream is not None:
         yield from stream.flush()
+
+
+def told(
+    results: Iterable[Result],
+    *,
+    only_changes: bool = False,
+    hold: float = 0.0,
+    cooldown: float = 0.0,
+) -> Iterator[Result]:
+    """Leave out results that nobody needs to be told of.
+
+    Results are of one kind when they have the same label, or none for the same reason.
+
+    Args:
+        results: of windows, in order.
+        only_changes: leave out results of the kind last told.
+        hold: seconds of audio for which a kind must have lasted, without another in between.
+        cooldown: seconds of audio after a result in which no other is told.
+
+    Example:
+        >>> from ser_edge import Result
+        >>> labels = ["sad", "sad", "angry", "sad", "angry", "angry", "angry"]
+        >>> results = [Result(label, 1, {}, at, at + 1) for at, label in enumerate(labels)]
+        >>> [(result.start, result.label) for result in told(results, hold=1, only_changes=True)]
+        [(1, 'sad'), (5, 'angry')]
+    """
+    kind = last_kind = None
+    since = 0.0
+    quiet_until = -math.inf
+    for result in results:
+        if (result.label, result.reason) != kind:
+            kind, since = (result.label, result.reason), result.end
+        if only_changes and kind == last_kind:
+            continue
+        if result.end - since < hold or result.end < quiet_until:
+            continue
+        last_kind = kind
+        quiet_until = result.end + cooldown
+        yield result
