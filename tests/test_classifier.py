@@ -419,3 +419,34 @@ def test_classifying_samples_loads_the_runtime_alone() -> None:
         "Classifier.bundled().classify_samples([0.5, -0.5] * 16000, 16000)"
     )
     assert imported_by(code) - {"tflite_runtime", "ai_edge_litert"} == set()
+
+
+def test_a_recording_s_chunks_are_told_as_it_is_read(classifier, tmp_path):
+    path = tmp_path / "voice.wav"
+    soundfile.write(path, voice(90.0, 8000), 8000)
+    for classify in (classifier.classify, lambda *a, **o: list(classifier.windows(*a, **o))):
+        sizes, rates = [], set()
+
+        def on_chunk(samples, rate, sizes=sizes, rates=rates):
+            sizes.append(samples.size)
+            rates.add(rate)
+
+        assert classify(path, on_chunk=on_chunk) == classify(path)
+        assert (sum(sizes), rates) == (90 * 8000, {8000})
+        assert max(sizes) <= 8000
+
+
+def test_thresholds_by_label(classifier):
+    samples = voice(3.0)
+    best = Classifier(classifier.model, threshold=0).classify_samples(samples, RATE)
+    assert best.label is not None
+    strict = Classifier(classifier.model, threshold=0, thresholds={best.label: 1})
+    result = strict.classify_samples(samples, RATE)
+    assert (result.label, result.reason, result.scores) == (None, "uncertain", best.scores)
+    lax = Classifier(classifier.model, threshold=1, thresholds={best.label: 0})
+    assert lax.classify_samples(samples, RATE) == best
+    assert dict(lax.thresholds) == {best.label: 0}
+    assert pickle.loads(pickle.dumps(lax)).classify_samples(samples, RATE) == best
+    for thresholds in ({"rage": 0.5}, {best.label: 2.0}, {best.label: float("nan")}):
+        with pytest.raises(ValueError, match="threshold"):
+            Classifier(classifier.model, thresholds=thresholds)

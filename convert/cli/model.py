@@ -12,6 +12,7 @@ from ser_edge.metadata import QUANTIZATIONS
 from .. import files, frontends
 from ..export.pipeline import DisagreementError, Options, convert_model
 from ..export.verify import Verification
+from .options import progress
 
 _GB = 2**30
 _PATH = click.Path(exists=True, path_type=Path)
@@ -143,7 +144,7 @@ def model(
         memory_limit=int(memory_limit * _GB),
     )
     try:
-        verification = convert_model(source, output, options, progress=_tell)
+        verification = convert_model(source, output, options, progress=_tell, counters=progress)
     except DisagreementError as error:
         _show(error.verification, report)
         raise

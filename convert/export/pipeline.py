@@ -27,6 +27,7 @@ from .verify import Verification
 CALIBRATION_CLIPS = 300  # spread over all recordings that there are
 
 Progress = Callable[[str], None]
+Counters = Callable[[str], Callable[[int, int], None]]
 
 
 class DisagreementError(ModelError):
@@ -85,6 +86,7 @@ def convert_model(
     options: Options,
     *,
     progress: Progress = lambda text: None,
+    counters: Counters = lambda what: lambda done, total: None,
 ) -> Verification | None:
     """Convert, verify and pack a trained model.
 
@@ -93,6 +95,7 @@ def convert_model(
         output: the file to write, when everything went well.
         options: how.
         progress: told what is being done.
+        counters: makes the callbacks for the slow parts: how many are done, and of how many.
 
     Returns:
         How the converted model compares with the source model; None where ``options.verify`` is.
@@ -114,7 +117,7 @@ def convert_model(
         if options.quantization == "int8":
             progress("computing features to calibrate with")
             calibration = str(scratch / "calibration.npy")
-            np.save(calibration, _calibration(Frontend(spec), options))
+            np.save(calibration, _calibration(Frontend(spec), options, counters))
         progress(f"converting {source} ({options.quantization})")
         facts = sandbox.run(
             f"{tflite.__name__}.convert",
@@ -136,7 +139,9 @@ def convert_model(
         if options.verify is not None:
             draft = scratch / "draft.tflite"
             pack(flatbuffer, metadata, draft)
-            verification = _verify(path, spec, draft, scratch / "source", options, progress)
+            verification = _verify(
+                path, spec, draft, scratch / "source", options, progress, counters
+            )
             metadata["verification"] = verification.to_dict()
             if verification.agreement < options.min_agreement:
                 raise DisagreementError(verification, options.min_agreement)
@@ -144,7 +149,7 @@ def convert_model(
     return verification
 
 
-def _calibration(frontend: Frontend, options: Options) -> Any:
+def _calibration(frontend: Frontend, options: Options, counters: Counters) -> Any:
     """Feature matrices of typical recordings, float32, (n, *frontend.shape)."""
     if options.calibrate is None:
         raise ModelError(
@@ -152,7 +157,12 @@ def _calibration(frontend: Frontend, options: Options) -> Any:
         )
     found = clips.find(options.calibrate, labels=options.labels, split="train")
     chosen = clips.spread(found, CALIBRATION_CLIPS)
-    return np.stack([frontend(audio.load(clip.path, frontend.sample_rate)) for clip in chosen])
+    count = counters("recordings")
+    matrices = []
+    for clip in chosen:
+        matrices.append(frontend(audio.load(clip.path, frontend.sample_rate)))
+        count(len(matrices), len(chosen))
+    return np.stack(matrices)
 
 
 def _verify(
@@ -162,6 +172,7 @@ def _verify(
     scratch: Path,
     options: Options,
     progress: Progress,
+    counters: Counters,
 ) -> Verification:
     assert options.verify is not None
     found = clips.find(options.verify, labels=options.labels, split="dev")
@@ -192,6 +203,7 @@ def _verify(
         converted,
         source_bytes=source_file.size(path),
         source_seconds=facts["seconds"],
+        progress=counters("recordings"),
     )
 
 

@@ -146,6 +146,7 @@ def compare(
     *,
     source_bytes: int,
     source_seconds: float,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Verification:
     """Run the converted model on recordings and compare it with the source model.
 
@@ -155,6 +156,7 @@ def compare(
         converted: a packed model.
         source_bytes: size of the source model.
         source_seconds: that the source model takes for one window.
+        progress: called with the number of recordings done and their total.
 
     Raises:
         ser_edge.errors.AudioError: a recording cannot be read.
@@ -164,6 +166,7 @@ def compare(
     for row, clip in enumerate(clips):
         matrix = model.frontend(audio.load(clip.path, model.frontend.sample_rate))
         predicted[row] = model.predict(matrix)
+        progress(row + 1, len(clips))
     difference = np.abs(predicted - probabilities)
     labels = model.metadata.labels
     return Verification(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from ser_edge.cli.terminal import printable
+from ser_edge.errors import SerEdgeError
 
 if TYPE_CHECKING:
     from ser_edge.classifier import Classifier
@@ -110,6 +111,8 @@ def load_classifier(
             thresholds={str(label): value for label, value in by_label.items()},
             gate=gate,
         )
+    except SerEdgeError:  # some are a ValueError, too
+        raise
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--threshold") from None
     log("loaded %r", classifier.model)

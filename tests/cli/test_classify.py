@@ -123,8 +123,9 @@ def test_windows_make_a_timeline(run, tmp_path, classifier):
     spans = [(json.loads(line)["start"], json.loads(line)["end"]) for line in lines]
     assert spans == [(0, 4), (2.5, 6.5), (5, 9)]
     table = run("classify", "--windows", "--hop", "2.5", path).out.splitlines()
-    assert len(table) == 3
-    assert "0:00:02.5 - 0:00:06.5" in table[1]
+    assert len(table) == 4
+    assert table[0] == str(path)
+    assert "0:00:02.5 - 0:00:06.5" in table[2]
 
 
 def test_standard_input_is_a_file_too(run, recording):
@@ -175,6 +176,40 @@ def test_an_unusable_model_exits_with_3(run, recording, tmp_path):
     assert outcome.code == options.EXIT_UNUSABLE
     assert outcome.err == f"ser-edge: {path} is not a TFLite model\n"
     assert outcome.out == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "label"),
+    [
+        (["1"], None),
+        (["0"], "label"),
+        (["0", "label=1"], None),
+        (["1", "label=0"], "label"),
+        (["1", "label=1", "label=0"], "label"),
+        (["0", "other=1"], "label"),
+    ],
+)
+def test_thresholds_of_emotions(run, recording, classifier, given, label):
+    best = json.loads(run("classify", "--json", "--threshold", "0", recording).out)["label"]
+    other = next(name for name in classifier.labels if name != best)
+    words = [text.replace("label", best).replace("other", other) for text in given]
+    arguments = [word for text in words for word in ("--threshold", text)]
+    line = json.loads(run("classify", "--json", *arguments, recording).out)
+    assert line["label"] == (best if label else None)
+    assert line["reason"] == (None if label else "uncertain")
+
+
+@pytest.mark.parametrize("threshold", ["rage=0.5", "=0.5", "angry=2", "angry=", "angry", "nan"])
+def test_a_threshold_that_is_none(run, recording, threshold):
+    outcome = run("classify", "--threshold", threshold, recording)
+    assert outcome.code == 2
+    assert "--threshold" in outcome.err.splitlines()[-1]
+
+
+def test_several_thresholds_come_from_the_environment(run, recording, monkeypatch):
+    best = json.loads(run("classify", "--json", "--threshold", "0", recording).out)["label"]
+    monkeypatch.setenv("SER_EDGE_CLASSIFY_THRESHOLD", f"0 {best}=1")
+    assert json.loads(run("classify", "--json", recording).out)["reason"] == "uncertain"
 
 
 def test_options_come_from_the_environment(run, recording, monkeypatch):

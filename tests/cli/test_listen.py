@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import math
 import os
 import re
 import signal
@@ -10,14 +13,16 @@ import struct
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from ser_edge import cli
+from ser_edge import Result, cli
 from ser_edge.cli import options
+from ser_edge.live.source import told
 from tests.helpers.audio import RATE, voice
 
 
@@ -146,9 +151,55 @@ def test_lines_for_a_person(recording, classifier):
     out, err = process.communicate(recording.read_bytes(), timeout=60)
     lines = out.decode().splitlines()
     assert (len(lines), err) == (3, b"")
-    assert lines[0].startswith("0:00:00.0 - 0:00:04.0  ")
-    assert lines[0].split()[3] in classifier.labels
+    for line in lines:
+        moment = datetime.strptime(line[:19], "%Y-%m-%d %H:%M:%S")
+        assert abs(datetime.now() - moment) < timedelta(minutes=1)  # of the day, here
+    assert lines[0].split()[2] in classifier.labels
     assert "no emotion (silence)" in lines[2]
+
+
+def test_csv(recording, classifier):
+    messages, _, _ = messages_of(recording.read_bytes(), "--hop", "2")
+    process = listening("-", "--csv", "--hop", "2")
+    out, err = process.communicate(recording.read_bytes(), timeout=60)
+    assert (process.returncode, err) == (0, b"")
+    rows = list(csv.DictReader(io.StringIO(out.decode())))
+    assert list(rows[0])[:3] == ["time", "start", "end"]
+    assert [float(row["start"]) for row in rows] == [m["start"] for m in messages]
+    assert [row["label"] or None for row in rows] == [m["label"] for m in messages]
+    assert [row["reason"] or None for row in rows] == [m["reason"] for m in messages]
+    label = classifier.labels[0]
+    assert [float(row[label] or "nan") for row in rows] == pytest.approx(
+        [m["scores"][label] if m["scores"] else math.nan for m in messages], abs=1e-5, nan_ok=True
+    )
+    assert all(datetime.fromisoformat(row["time"]).tzinfo for row in rows)
+
+
+def test_hold_and_cooldown(recording):
+    every, _, _ = messages_of(recording.read_bytes(), "--hop", "0.5", "--threshold", "0")
+    for options_ in ({"hold": 1.0}, {"cooldown": 3.0}, {"hold": 0.5, "cooldown": 2.0}):
+        arguments = [word for name, value in options_.items() for word in (f"--{name}", str(value))]
+        few, _, code = messages_of(
+            recording.read_bytes(), "--hop", "0.5", "--threshold", "0", "--only-changes", *arguments
+        )
+        found = [Result(m["label"], None, None, m["start"], m["end"], m["reason"]) for m in every]
+        expected = [r.start for r in told(found, only_changes=True, **options_)]
+        assert code == 0
+        assert [m["start"] for m in few] == expected
+        assert 0 < len(expected) < len(every)
+
+
+def test_thresholds_of_emotions(recording, classifier):
+    plain, _, _ = messages_of(recording.read_bytes(), "--threshold", "0")
+    label = plain[0]["label"]
+    strict, _, _ = messages_of(
+        recording.read_bytes(), "--threshold", "0", "--threshold", f"{label}=1"
+    )
+    assert [m["label"] for m in strict] == [
+        None if m["label"] == label else m["label"] for m in plain
+    ]
+    assert strict[0]["reason"] == "uncertain"
+    assert strict[0]["scores"] == plain[0]["scores"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

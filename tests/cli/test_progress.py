@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -189,7 +190,7 @@ def test_level_meter(terminal, clock, sample_format, scale, channel):
     loud = np.stack([silence(1.0), 0.1 * tone(1.0, 440.0)], axis=1)
     data = (loud * scale).astype(sample_format).tobytes()
     format_ = Format(RATE, 2, sample_format)
-    chunks = [Chunk(data[:4001], format_), Chunk(data[4001:], format_)]
+    chunks = [Chunk(data[:40_001], format_), Chunk(data[40_001:], format_)]
     meter = LevelMeter(channel)
     got = []
     for chunk in meter.watch(chunks):

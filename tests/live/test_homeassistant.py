@@ -15,3 +15,14 @@ def test_sensors_read_what_is_published():
     assert {tuple(c["device"]["identifiers"]) for c in configs.values()} == {("ser_edge_a_b",)}
     assert configs["emotion"]["options"] == ["x", "none"]
     assert len({c["unique_id"] for c in configs.values()}) == 2
+
+
+def test_the_device_has_a_name_of_its_own():
+    def device(**options):
+        (payload, _) = (json.loads(p) for _, p in discovery_messages("a/b", ["x"], **options))
+        return payload["device"]
+
+    assert device()["name"] == "a/b"
+    named = device(name="Kitchen")
+    assert named["name"] == "Kitchen"
+    assert named["identifiers"] == device()["identifiers"]  # the name may change

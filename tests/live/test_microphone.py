@@ -10,6 +10,7 @@ import types
 import pytest
 
 from ser_edge import AudioError, DependencyError
+from ser_edge.cli import options
 from ser_edge.live import microphone
 from ser_edge.live.microphone import Backlog, Microphone
 from ser_edge.live.source import Format, Stop
@@ -22,7 +23,8 @@ class Card:
         pass
 
     def __init__(self) -> None:
-        self.plugged = True
+        self.plugged = True  # whether it opens
+        self.present = True  # whether the system has it
         self.rate = 44_100.0
         self.channels = 2
         self.scans = 0
@@ -37,7 +39,8 @@ class Card:
             "default_samplerate": self.rate,
         }
         if kind is None:
-            return [info, {**info, "max_input_channels": 0}]
+            speaker = {**info, "max_input_channels": 0}
+            return [info, speaker] if self.present else [speaker]
         if device not in (None, 0, "Test") or not self.plugged:
             raise ValueError(f"No input device matching {device!r}")
         return info
@@ -82,6 +85,34 @@ def test_a_microphone_that_is_not_there(card):
         Microphone("Nowhere", stop=Stop(), report=print)
     card.plugged = False
     with pytest.raises(AudioError, match="the default microphone"):
+        Microphone(stop=Stop(), report=print)
+
+
+@pytest.mark.parametrize("device", [None, "0", "USB"])
+def test_no_microphone_at_all(card, device):
+    card.plugged = card.present = False
+    checks = r"^there is no microphone: .*arecord -l.*group audio.*PipeWire"
+    with pytest.raises(AudioError, match=checks):
+        Microphone(device, stop=Stop(), report=print)
+    with pytest.raises(AudioError, match=checks):
+        list(microphone.devices())
+
+
+@pytest.mark.parametrize("arguments", [[], ["--list-devices"], ["--device", "USB"]])
+def test_the_command_says_that_there_is_none(card, run, arguments):
+    card.plugged = card.present = False
+    outcome = run("listen", *arguments)
+    assert (outcome.code, outcome.out) == (options.EXIT_FAILED, "")
+    assert outcome.err.startswith("ser-edge: there is no microphone: ")
+    assert outcome.err.count("\n") == 1
+
+
+def test_portaudio_that_fails_to_look_has_found_none(card, monkeypatch):
+    def fail(*_, **__):
+        raise card.PortAudioError("PortAudio not initialized")
+
+    monkeypatch.setattr(card, "query_devices", fail)
+    with pytest.raises(AudioError, match="there is no microphone"):
         Microphone(stop=Stop(), report=print)
 
 

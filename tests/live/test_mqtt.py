@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import socket
@@ -82,7 +83,8 @@ class Consumer:
         eventually(lambda: subscribed)
 
     def on(self, topic: str) -> list[str]:
-        return [payload for name, payload, _ in self.messages if name == topic]
+        """What came there as it was sent, without what the broker tells those who come later."""
+        return [payload for name, payload, kept in self.messages if name == topic and not kept]
 
     def leave(self) -> None:
         self._client.disconnect()
@@ -164,22 +166,23 @@ def test_availability_discovery_and_messages(broker, publisher):
     consumer.leave()
     assert reports == []
     later = Consumer(server)  # finds what the broker retained
-    eventually(lambda: len(later.messages) >= 3)
+    eventually(lambda: len(later.messages) >= 4)
     retained = {topic: payload for topic, payload, retained in later.messages if retained}
-    assert retained == {**announcements, f"{TOPIC}/availability": "offline"}
+    assert retained == {**announcements, TOPIC: "last", f"{TOPIC}/availability": "offline"}
     later.leave()
 
 
-def test_retained_messages_without_discovery(broker, publisher):
+def test_a_dashboard_that_comes_later_finds_the_state(broker, publisher):
     server = broker()
-    sender, _ = publisher(server, retain=True)
+    sender, _ = publisher(server)
+    sender.send("before")
     sender.send("state")
-    sender.close()
+    eventually(lambda: not sender._waiting and not sender._busy)
     later = Consumer(server)
     eventually(lambda: len(later.messages) == 2)
     assert sorted(later.messages) == [
         (TOPIC, "state", True),
-        (f"{TOPIC}/availability", "offline", True),
+        (f"{TOPIC}/availability", "online", True),
     ]
     later.leave()
 
@@ -308,15 +311,20 @@ def listening(server_port: int, *arguments: str) -> subprocess.Popen:
 def test_the_command_publishes_what_it_prints(broker, classifier):
     server = broker()
     consumer = Consumer(server)
-    process = listening(server.port)
+    process = listening(server.port, "--name", "Kitchen")
     out, err = process.communicate(bytes(2 * 16_000 * 9), timeout=60)
     assert (process.returncode, err) == (0, b"")
     lines = out.decode().splitlines()
     assert len(lines) == 4
     eventually(lambda: consumer.on(f"{TOPIC}/availability") == ["online", "offline"])
     assert consumer.on(TOPIC) == lines
-    configs = {topic for topic, _, _ in consumer.messages if topic.startswith("homeassistant/")}
-    assert configs == {topic for topic, _ in discovery_messages(TOPIC, classifier.labels)}
+    configs = {
+        topic: payload
+        for topic, payload, _ in consumer.messages
+        if topic.startswith("homeassistant/")
+    }
+    assert all(json.loads(payload)["device"]["name"] == "Kitchen" for payload in configs.values())
+    assert set(configs) == {topic for topic, _ in discovery_messages(TOPIC, classifier.labels)}
     consumer.leave()
 
 

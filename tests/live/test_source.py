@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from ser_edge.live.source import Chunk, Format, results
+from ser_edge import Result
+from ser_edge.live.source import Chunk, Format, results, told
 from tests.helpers.audio import RATE, voice
 
 FORMAT = Format(RATE, 1, "int16")
@@ -32,3 +34,37 @@ def test_a_new_format_begins_a_new_stream(classifier):
     other = Format(48_000, 2, "int16")
     chunks = [Chunk(bytes(2 * RATE), FORMAT), Chunk(bytes(4 * 48_000 * 2), other, 30.0)]
     assert [(r.start, r.end) for r in results(chunks, classifier)] == [(0, 1), (30, 32)]
+
+
+def every_second(labels: str) -> list[Result]:
+    """A result of four seconds every second; a dot is silence, u uncertain."""
+    reasons = {".": "silence", "u": "uncertain"}
+    return [
+        Result(None if one in reasons else one, None, None, at, at + 4.0, reasons.get(one))
+        for at, one in enumerate(labels)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "expected"),
+    [
+        ("aabb", {}, "0a 1a 2b 3b"),
+        ("aab.u.aa", {"only_changes": True}, "0a 2b 3. 4u 5. 6a"),
+        # An emotion must last: a flicker of two seconds is none, nor is what it interrupts anew.
+        ("aaaabbaaaabbbb", {"hold": 2, "only_changes": True}, "2a 12b"),
+        ("aaaabbaaaa", {"hold": 2}, "2a 3a 8a 9a"),
+        ("abababab", {"hold": 1}, ""),
+        ("aaa...bbb", {"hold": 2, "only_changes": True}, "2a 5. 8b"),
+        ("aaaaaaa", {"cooldown": 3}, "0a 3a 6a"),
+        # What lasts beyond the cooldown is told when it ends.
+        ("abbbbbb", {"cooldown": 3, "only_changes": True}, "0a 3b"),
+        ("abaaaaa", {"cooldown": 3, "only_changes": True}, "0a"),
+        ("aabbccdd", {"hold": 1, "cooldown": 4, "only_changes": True}, "1a 5c"),
+        ("", {"hold": 1}, ""),
+    ],
+)
+def test_what_is_told(labels, options, expected):
+    found = told(every_second(labels), **options)
+    reasons = {"silence": ".", "uncertain": "u"}
+    shown = [f"{r.start}{r.label or reasons[r.reason or '']}" for r in found]
+    assert " ".join(shown) == expected
