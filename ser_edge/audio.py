@@ -1,50 +1,42 @@
-"""Audio in: files, pipes, bytes and arrays become mono float32 samples with their sample rate.
+"""Audio in: files, pipes and bytes become mono float32 samples with their sample rate.
 
-Files are read with libsndfile through soundfile, in chunks, so that memory stays bounded
-whatever a recording's length. Samples lie in -1..1, as ``librosa.load`` gives them.
+Read in chunks, so that memory stays bounded whatever a recording's length: WAV from a pipe here,
+files with libsndfile through soundfile, and what that does not read with ffmpeg. Samples lie in
+-1..1, as ``librosa.load`` gives them.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import stat
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import PurePath
-from typing import Any, BinaryIO, Union
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ser_edge.errors import AudioError, DependencyError
-from ser_edge.resample import Resampler, Samples, check_sample_rate
+from ser_edge.mixing import Mixer, decode
+from ser_edge.pcm import Encoding, Format, RawFormat, start_pcm, wav_header
+from ser_edge.resample import Resampler, Samples
+from ser_edge.sources import AudioSource, name_of, open_source, spool
 
-AudioSource = Union[str, "os.PathLike[str]", bytes, BinaryIO]
-
-# What libsndfile reads, and what it does not: the latter gets a line that converts it.
-READABLE_EXTENSIONS = (
-    ".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".nist", ".oga", ".ogg", ".opus",
-    ".rf64", ".snd", ".sph", ".w64", ".wav",
-)  # fmt: skip
-CONVERTIBLE_EXTENSIONS = (
-    ".3gp", ".aac", ".amr", ".m4a", ".m4b", ".mka", ".mp4", ".webm", ".wma",
-)  # fmt: skip
-_CONVERTIBLE_MAGIC = (  # (offset, bytes)
-    (4, b"ftyp"),  # MP4 family: M4A, 3GP
-    (0, b"#!AMR"),
-    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),  # ASF: WMA
-    (0, b"\x1a\x45\xdf\xa3"),  # EBML: WebM, Matroska
-    (0, b"\xff\xf1"),  # AAC in ADTS, MPEG-4
-    (0, b"\xff\xf9"),  # AAC in ADTS, MPEG-2
-)
+__all__ = ["AudioReader", "AudioSource", "load", "open_audio"]
 
 _MAX_CHUNK_VALUES = 1 << 20  # frames times channels: 4 MB however many channels a header claims
-_MAX_CHANNELS = 128  # of an array; more means that frames and channels are swapped
-_MAX_LEVEL = 1_000.0  # full scale is 1; far beyond, integers were stored as floats
 
-# Full scale of each integer type, as libsndfile scales it.
-_FULL_SCALE = {"uint8": 128.0, "int16": 32_768.0, "int32": 2_147_483_648.0}
+
+class Decoder(Protocol):
+    """What gives the frames of a recording, once."""
+
+    sample_rate: int  # Hz
+    channels: int
+
+    def read(self, frames: int) -> Any:
+        """The next so many frames, float32 of shape (n, channels); none at the end."""
+
+    def close(self) -> None:
+        """Free what it holds; closing twice is harmless."""
 
 
 class AudioReader:
@@ -58,18 +50,14 @@ class AudioReader:
         channels: how many the recording has, whatever is read of them.
     """
 
-    def __init__(self, file: BinaryIO, name: str, *, channel: int | None = None) -> None:
+    def __init__(self, decoder: Decoder, name: str, *, channel: int | None = None) -> None:
         self.name = name
-        self._file = file
-        self._sound = _open_sound(file, name)
-        self.sample_rate: int = self._sound.samplerate
-        self.channels: int = self._sound.channels
-        self._channel = channel
+        self._decoder = decoder
+        self.sample_rate = decoder.sample_rate
+        self.channels = decoder.channels
         try:
-            check_sample_rate(self.sample_rate)
-            _check_channel(channel, self.channels)
+            self._mixer = Mixer(self.sample_rate, self.channels, channel=channel, name=name)
         except AudioError as error:
-            self._sound.close()
             raise AudioError(f"{name}: {error}") from None
 
     def __iter__(self) -> Iterator[Samples]:
@@ -78,30 +66,29 @@ class AudioReader:
         Raises:
             AudioError: the recording is damaged, holds no samples at all, or holds values that are
                 not finite or not on a scale where 1 is full.
+
+        Warns:
+            AudioWarning: its channels cancel, and the louder one is heard (:class:`Mixer`).
         """
-        frames = min(self.sample_rate, _MAX_CHUNK_VALUES // self.channels)
+        frames = max(1, min(self.sample_rate, _MAX_CHUNK_VALUES // self.channels))
+        if self.channels > 1:  # whole blocks of the mixer
+            frames -= frames % min(frames, self._mixer.block_length)
         empty = True
-        while len(chunk := self._read(frames)):
-            yield _mix(chunk, self._channel, self.name)
+        while len(chunk := self._decoder.read(frames)):
             empty = False
+            mono = self._mixer.push(chunk)
+            if len(chunk) < frames:  # the end
+                mono = np.concatenate([mono, self._mixer.flush()])
+            yield mono
         if empty:
             raise AudioError(f"{self.name}: holds no samples, or its header was never completed")
-
-    def _read(self, frames: int) -> Samples:
-        import soundfile
-
-        try:
-            chunk: Samples = self._sound.read(frames, dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError as error:
-            raise AudioError(
-                f"{self.name}: is damaged (libsndfile: {error.error_string})"
-            ) from None
-        return chunk
+        rest = self._mixer.flush()
+        if len(rest):
+            yield rest
 
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
-        self._sound.close()
-        self._file.close()
+        self._decoder.close()
 
     def __enter__(self) -> AudioReader:
         return self
@@ -110,22 +97,34 @@ class AudioReader:
         self.close()
 
 
-def open_audio(source: AudioSource, *, channel: int | None = None) -> AudioReader:
-    """Open a recording in any format of libsndfile: WAV, FLAC, OGG, Opus, MP3, AIFF, CAF, W64, AU.
+def open_audio(
+    source: AudioSource | AudioReader,
+    *,
+    channel: int | None = None,
+    ffmpeg: bool = True,
+    raw: RawFormat | None = None,
+) -> AudioReader:
+    """Open a recording: WAV, FLAC, OGG, Opus, MP3, AIFF, CAF, W64, AU and others of libsndfile.
 
-    Pipes, file objects and bytes are first copied to a temporary file (in ``$TMPDIR``), for
-    libsndfile seeks. WAV from a pipe, whose header cannot state its length, is read to its end;
-    so is a truncated file.
+    Everything else (M4A, AAC, WMA, WebM, video) is decoded by the program ffmpeg where that is on
+    the PATH. WAV from a pipe is read to its end, in bounded memory, for its header cannot state its
+    length. Other pipes, file objects and bytes are first copied to a temporary file (in
+    ``$TMPDIR``), for their decoders seek: of a pipe at most 1 GiB, or 16 MiB where its first bytes
+    are of no known format. A truncated file is read as far as it goes.
 
     Args:
         source: a path, a binary file object (read from where it stands), the bytes of a file, or
-            ``"-"`` for standard input.
-        channel: the channel to read, the first being 1; by default all are averaged.
+            ``"-"`` for standard input. A reader is returned as it is.
+        channel: the channel to read, the first being 1; by default all are averaged, or the louder
+            heard where they cancel (:class:`ser_edge.mixing.Mixer`).
+        ffmpeg: whether ffmpeg may be used.
+        raw: for a pipe: that it holds raw samples or WAV, and what the former are.
 
     Raises:
         AudioError: there is no such file, it cannot be opened, is empty, is not audio that
-            libsndfile reads, has an implausible sample rate, or has no such channel.
+            can be read, has an implausible sample rate, or has no such channel.
         DependencyError: soundfile or libsndfile is missing.
+        Contradiction: `raw` is contradicted by the header of a WAV pipe.
 
     Example:
         >>> wav = io.BytesIO()
@@ -135,157 +134,158 @@ def open_audio(source: AudioSource, *, channel: int | None = None) -> AudioReade
         ...     print(audio.sample_rate, audio.channels, [len(chunk) for chunk in audio])
         16000 2 [16000, 8000]
     """
-    name = _name_of(source)
+    if isinstance(source, AudioReader):
+        return source
+    name = name_of(source)
     try:
-        file = _open_file(source, name)
+        file, is_stream = open_source(source, name)
     except (OSError, ValueError) as error:
         if isinstance(error, AudioError):
             raise
         raise AudioError(f"{name}: {getattr(error, 'strerror', None) or error}") from None
+    decoder: Decoder | None = None
     try:
-        return AudioReader(file, name, channel=channel)
+        if raw is not None:
+            decoder = _PcmDecoder.start(file, name, raw)
+        elif is_stream:
+            decoder = _open_stream(file, name, ffmpeg=ffmpeg)
+        else:
+            decoder = _open_file(file, name, ffmpeg=ffmpeg)
+        return AudioReader(decoder, name, channel=channel)
     except BaseException:
-        file.close()
+        (file if decoder is None else decoder).close()
         raise
 
 
-def load(source: AudioSource, sample_rate: int, *, channel: int | None = None) -> Samples:
+def load(
+    source: AudioSource, sample_rate: int, *, channel: int | None = None, ffmpeg: bool = True
+) -> Samples:
     """Read a whole recording at the given rate (Hz): mono float32 of shape (n,).
 
-    Equals ``librosa.load(source, sr=sample_rate)[0]``.
+    Equals ``librosa.load(source, sr=sample_rate)[0]`` for what librosa reads, but where channels
+    cancel.
 
     Raises:
         AudioError, DependencyError: as :func:`open_audio` and iterating over it do.
     """
-    with open_audio(source, channel=channel) as audio:
+    with open_audio(source, channel=channel, ffmpeg=ffmpeg) as audio:
         resampler = Resampler(audio.sample_rate, sample_rate)
         chunks = [resampler.push(chunk) for chunk in audio]
     chunks.append(resampler.flush())
     return np.concatenate(chunks)
 
 
-def as_mono_float32(samples: ArrayLike, *, channel: int | None = None) -> Samples:
-    """Turn an array of samples into mono float32 of shape (n,), full scale being 1.
+class _PcmDecoder:
+    """Raw samples: of a WAV pipe, a raw pipe, or ffmpeg."""
 
-    Args:
-        samples: shape (n,) or (n, channels); float32 or float64 with full scale 1, or int16, int32
-            or uint8 (128 is silence) with the full scale of their type.
-        channel: the channel to take, the first being 1; by default all are averaged.
+    def __init__(
+        self,
+        read: Callable[[int], bytes],
+        format_: Format,
+        close: Callable[[], None],
+        *,
+        name: str,
+        head: bytes = b"",
+        left: int | None = None,
+    ) -> None:
+        self.sample_rate, self.channels, self._sample_format = format_
+        self._frame_bytes = format_.frame_bytes
+        self._read = read
+        self._head = head
+        self._left = left
+        self._name = name
+        self.close = close
 
-    Raises:
-        AudioError: another shape or type, no samples, no such channel, values that are not finite
-            or beyond 1 000.
+    @classmethod
+    def start(cls, file: BinaryIO, name: str, raw: RawFormat) -> _PcmDecoder:
+        """After a WAV header, or at the start of raw samples."""
+        start = start_pcm(file.read, raw, name)
+        if start is None:
+            raise AudioError(f"{name}: ended without any audio")
+        return cls(file.read, start.format, file.close, name=name, head=start.head, left=start.left)
 
-    Example:
-        >>> as_mono_float32(np.array([[0, 16_384], [-32_768, -32_768]], np.int16))
-        array([ 0.25, -1.  ], dtype=float32)
-    """
-    array = np.asarray(samples)
-    if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] > _MAX_CHANNELS):
-        raise AudioError(f"samples: shape (n,) or (n, channels) is needed, not {array.shape}")
-    if not array.size:
-        raise AudioError("samples: there are none")
-    kind = array.dtype.name
-    if kind in _FULL_SCALE:
-        array = array.astype(np.float32)
-        if kind == "uint8":
-            array -= 128
-        array /= _FULL_SCALE[kind]
-    elif kind not in ("float32", "float64"):
-        raise AudioError(f"samples: float32, float64, int16, int32 or uint8 is needed, not {kind}")
-    frames = array[:, np.newaxis] if array.ndim == 1 else array
-    try:
-        _check_channel(channel, frames.shape[1])
-    except AudioError as error:
-        raise AudioError(f"samples: {error}") from None
-    return _mix(frames, channel, "samples")
-
-
-def find_audio_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
-    """Yield each path that is no folder as it is, and for each folder the audio files below it.
-
-    Files are known by their extension (also those that ffmpeg must convert first: better a clear
-    error later than a recording left out in silence) and come sorted, folder by folder; hidden
-    files and folders are skipped, linked folders not entered.
-
-    Raises:
-        AudioError: a folder cannot be listed or holds no audio file.
-    """
-    for entry in paths:
-        path = os.fspath(entry)
-        if not os.path.isdir(path):
-            yield path
-            continue
-        empty = True
-        for folder, subfolders, names in os.walk(path, onerror=_cannot_list):
-            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-            for name in sorted(names):
-                extension = PurePath(name).suffix.lower()
-                known = extension in READABLE_EXTENSIONS or extension in CONVERTIBLE_EXTENSIONS
-                if known and not name.startswith("."):
-                    empty = False
-                    yield os.path.join(folder, name)
-        if empty:
-            raise AudioError(f"{path}: holds no audio files")
+    def read(self, frames: int) -> Any:
+        size = frames * self._frame_bytes
+        if self._left is not None:
+            size = min(size, self._left)
+            self._left -= size
+        try:
+            data = self._head[:size] + self._read(max(0, size - len(self._head)))
+        except OSError as error:
+            raise AudioError(f"{self._name}: {error.strerror or error}") from None
+        except AudioError as error:  # of ffmpeg
+            raise AudioError(f"{self._name}: is damaged ({error})") from None
+        self._head = self._head[size:]
+        whole = len(data) - len(data) % self._frame_bytes
+        if not whole:
+            return ()
+        with np.errstate(over="ignore"):  # what becomes infinite is reported
+            frames_ = decode(data[:whole], self._sample_format, self.channels)
+            return frames_.astype(np.float32, copy=False)
 
 
-def _cannot_list(error: OSError) -> None:
-    raise AudioError(f"{error.filename}: {error.strerror}")
+class _SoundfileDecoder:
+    """A file that libsndfile reads."""
+
+    def __init__(self, sound: Any, file: BinaryIO, name: str) -> None:
+        self._sound = sound
+        self._file = file
+        self._name = name
+        self.sample_rate: int = sound.samplerate
+        self.channels: int = sound.channels
+
+    def read(self, frames: int) -> Any:
+        import soundfile
+
+        try:
+            return self._sound.read(frames, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise AudioError(
+                f"{self._name}: is damaged (libsndfile: {error.error_string})"
+            ) from None
+
+    def close(self) -> None:
+        self._sound.close()
+        self._file.close()
 
 
-def _name_of(source: AudioSource) -> str:
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        return "audio bytes"
-    if isinstance(source, (str, os.PathLike)):
-        return "standard input" if source == "-" else os.fspath(source)
-    if not hasattr(source, "read"):
-        raise TypeError(f"a path, bytes or a binary file is needed, not {type(source).__name__}")
-    name = getattr(source, "name", None)
-    return name if isinstance(name, str) else "audio file object"
+def _open_stream(file: BinaryIO, name: str, *, ffmpeg: bool) -> Decoder:
+    """Read WAV as it comes, and copy what needs seeking."""
+    from ser_edge.containers import HEAD_BYTES
 
-
-def _open_file(source: AudioSource, name: str) -> BinaryIO:
-    """Return a file on disk, at its start and not empty, that holds the source's bytes."""
-    file: BinaryIO
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        file = _spool(io.BytesIO(source))
-    elif source == "-":
-        if sys.stdin is None or sys.stdin.isatty():
-            raise AudioError("standard input: nothing is piped into it")
-        file = _spool(sys.stdin.buffer)
-    elif isinstance(source, (str, os.PathLike)):
-        file = open(source, "rb")  # noqa: SIM115  the caller closes it
-        mode = os.fstat(file.fileno()).st_mode
-        if stat.S_ISFIFO(mode):
-            with file as pipe:
-                file = _spool(pipe)
-        elif not stat.S_ISREG(mode):
-            file.close()
-            raise AudioError(f"{name}: neither a file nor a pipe")
-    else:
-        file = _spool(source)
-    if not os.fstat(file.fileno()).st_size:
-        file.close()
+    head = file.read(HEAD_BYTES)
+    if not head:
         raise AudioError(f"{name}: the file is empty")
-    return file
+    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+        recorded = io.BytesIO(head)
+        recorded.seek(4)
 
+        def read(size: int) -> bytes:
+            data = recorded.read(size)
+            if len(data) < size:
+                more = file.read(size - len(data))
+                recorded.write(more)  # for whoever begins again
+                data += more
+            return data
 
-def _spool(source: BinaryIO) -> BinaryIO:
-    import shutil
-    import tempfile
-
-    file = tempfile.TemporaryFile(prefix="ser-edge-")  # noqa: SIM115  the caller closes it
+        try:
+            format_, left = wav_header(read, name)
+        except Encoding:
+            head = recorded.getvalue()
+        else:
+            rest = recorded.read()
+            return _PcmDecoder(file.read, format_, file.close, name=name, head=rest, left=left)
+    copy = spool(file.read, name, head=head, endless=True)
+    file.close()
     try:
-        shutil.copyfileobj(source, file)
-        file.seek(0)
+        return _open_file(copy, name, ffmpeg=ffmpeg)
     except BaseException:
-        file.close()
+        copy.close()
         raise
-    return file
 
 
-def _open_sound(file: BinaryIO, name: str) -> Any:
-    """Return a soundfile.SoundFile that only ever reads on."""
+def _open_file(file: BinaryIO, name: str, *, ffmpeg: bool) -> Decoder:
+    """Open a file with libsndfile, or else with ffmpeg."""
     try:
         import soundfile
     except (ImportError, OSError) as error:
@@ -302,50 +302,40 @@ def _open_sound(file: BinaryIO, name: str) -> Any:
 
     try:
         # A descriptor of its own: libsndfile before 1.2.1 closes it on failure, whatever closefd.
-        return SequentialSoundFile(os.dup(file.fileno()), closefd=True)
+        sound = SequentialSoundFile(os.dup(file.fileno()), closefd=True)
     except soundfile.LibsndfileError as error:
-        hint = _conversion_hint(file, name)
-        reason = hint or f"not audio that can be read (libsndfile: {error.error_string})"
-        raise AudioError(f"{name}: {reason}") from None
+        refusal = f"libsndfile: {error.error_string}"
+    else:
+        return _SoundfileDecoder(sound, file, name)
+    program = None
+    if ffmpeg:
+        from ser_edge.ffmpeg import FfmpegDecoder, find_ffmpeg
+
+        program = find_ffmpeg()
+    if program is None:
+        from ser_edge.containers import ffmpeg_line
+
+        if _is_convertible(file, name):
+            raise AudioError(f"{name}: convert this format first: {ffmpeg_line(name)}")
+        raise AudioError(f"{name}: not audio that can be read ({refusal})")
+    try:
+        decoded = FfmpegDecoder(program, file)
+    except AudioError as error:
+        raise AudioError(
+            f"{name}: not audio that can be read ({refusal}; ffmpeg: {error})"
+        ) from None
+
+    def close() -> None:
+        decoded.close()
+        file.close()
+
+    return _PcmDecoder(decoded.read, decoded.format, close, name=name)
 
 
-def _conversion_hint(file: BinaryIO, name: str) -> str | None:
-    """Say how to convert a format that libsndfile is known not to read; None for any other."""
-    import shlex
+def _is_convertible(file: BinaryIO, name: str) -> bool:
+    """Whether ffmpeg is likely to read what libsndfile did not."""
+    from ser_edge.containers import CONVERTIBLE_EXTENSIONS, HEAD_BYTES, recognise
 
     file.seek(0)
-    head = file.read(16)
-    path = PurePath(name)
-    known_magic = any(head.startswith(magic, offset) for offset, magic in _CONVERTIBLE_MAGIC)
-    if not known_magic and path.suffix.lower() not in CONVERTIBLE_EXTENSIONS:
-        return None
-    source, target = "INPUT", "OUTPUT.wav"
-    if os.path.isfile(name):
-        source, target = shlex.quote(name), shlex.quote(str(path.with_suffix(".16k.wav")))
-    return f"convert this format first: ffmpeg -i {source} -ar 16000 -ac 1 {target}"
-
-
-def _check_channel(channel: int | None, channels: int) -> None:
-    if channel is not None and not 1 <= channel <= channels:
-        raise AudioError(f"there is no channel {channel}: it has {channels}, the first being 1")
-
-
-def _mix(frames: Any, channel: int | None, name: str) -> Samples:
-    """Average the channels of (n, channels), or take one: float32 of shape (n,)."""
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported below
-        if channel is not None:
-            mono = frames[:, channel - 1]
-        elif frames.shape[1] == 1:
-            mono = frames[:, 0]
-        else:
-            mono = frames.mean(axis=1)
-        mono = np.ascontiguousarray(mono, np.float32)
-    peak = np.abs(mono).max()  # NaN if any sample is
-    if not np.isfinite(peak):
-        raise AudioError(f"{name}: holds NaN or infinite samples")
-    if peak > _MAX_LEVEL:
-        raise AudioError(
-            f"{name}: holds samples up to {peak:g}, where 1 is full scale: integers as floats?"
-        )
-    samples: Samples = mono
-    return samples
+    known = recognise(file.read(HEAD_BYTES)) is not None
+    return known or PurePath(name).suffix.lower() in CONVERTIBLE_EXTENSIONS

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from ser_edge.audio import AudioSource, as_mono_float32, open_audio
+from ser_edge.audio import AudioReader, AudioSource, open_audio
 from ser_edge.decision import NO_SPEECH, SILENCE, TOO_SHORT, WindowClassifier
 from ser_edge.errors import AudioError, DependencyError, SerEdgeError
 from ser_edge.features import FloatArray
 from ser_edge.gate import SPEECH
+from ser_edge.mixing import as_mono_float32
 from ser_edge.model import Model
 from ser_edge.model_file import bundled_path
 from ser_edge.resample import Resampler
@@ -151,10 +152,11 @@ class Classifier:
 
     def classify(
         self,
-        source: AudioSource,
+        source: AudioSource | AudioReader,
         sample_rate: None = None,
         *,
         channel: int | None = None,
+        ffmpeg: bool = True,
         on_chunk: Callable[[FloatArray, int], None] | None = None,
     ) -> Result:
         """Classify a recording.
@@ -165,10 +167,12 @@ class Classifier:
 
         Args:
             source: a path, an open binary file, the bytes of one, or ``-`` for standard input, in
-                any format that libsndfile reads.
+                any format that libsndfile reads, or ffmpeg where it is installed; or what
+                :func:`ser_edge.audio.open_audio` gave.
             sample_rate: not taken: a file states its own. Samples in memory go to
                 :meth:`classify_samples`.
             channel: the channel to read, the first being 1; None for the mean of all.
+            ffmpeg: whether the program ffmpeg may decode what libsndfile does not read.
             on_chunk: called with each chunk of the recording as it is read: mono samples,
                 float32, shape (n,), and their rate in Hz.
 
@@ -180,7 +184,7 @@ class Classifier:
             TypeError: the source is none of these, such as an array.
         """
         _check_source(source, sample_rate, "classify")
-        with open_audio(source, channel=channel) as audio:
+        with open_audio(source, channel=channel, ffmpeg=ffmpeg) as audio:
             chunks = _tapped(audio, audio.sample_rate, on_chunk)
             return self._whole(self._resampled(chunks, audio.sample_rate))
 
@@ -205,7 +209,7 @@ class Classifier:
             'too_short'
         """
         _check_samples(samples, "classify")
-        mono = as_mono_float32(samples, channel=channel)
+        mono = as_mono_float32(samples, sample_rate, channel=channel)
         return self._whole(self._resampled([mono], sample_rate))
 
     def classify_many(
@@ -215,7 +219,7 @@ class Classifier:
 
         Args:
             sources: recordings, each as for :meth:`classify`;
-                :func:`ser_edge.audio.find_audio_files` finds those in folders.
+                :func:`ser_edge.folders.find_audio_files` finds those in folders.
             channel: the channel to read, the first being 1; None for the mean of all.
 
         Yields:
@@ -249,11 +253,12 @@ class Classifier:
 
     def windows(
         self,
-        source: AudioSource,
+        source: AudioSource | AudioReader,
         sample_rate: None = None,
         *,
         hop: float | None = None,
         channel: int | None = None,
+        ffmpeg: bool = True,
         on_chunk: Callable[[FloatArray, int], None] | None = None,
     ) -> Iterator[Result]:
         """Classify one window after another, lazily and in bounded memory.
@@ -264,6 +269,7 @@ class Classifier:
             hop: the window hop, seconds from one window's start to the next one's; by default
                 the model's own.
             channel: the channel to read, the first being 1; None for the mean of all.
+            ffmpeg: whether the program ffmpeg may decode what libsndfile does not read.
             on_chunk: called with each chunk of the recording before it is classified: mono
                 samples, float32, shape (n,), and their rate in Hz.
 
@@ -276,16 +282,17 @@ class Classifier:
             TypeError: the source is none that :meth:`classify` takes, such as an array.
         """
         _check_source(source, sample_rate, "windows")
-        return self._windows(source, hop, channel, on_chunk)
+        return self._windows(source, hop, channel, ffmpeg, on_chunk)
 
     def _windows(
         self,
-        source: AudioSource,
+        source: AudioSource | AudioReader,
         hop: float | None,
         channel: int | None,
+        ffmpeg: bool,
         on_chunk: Callable[[FloatArray, int], None] | None,
     ) -> Iterator[Result]:
-        with open_audio(source, channel=channel) as audio:
+        with open_audio(source, channel=channel, ffmpeg=ffmpeg) as audio:
             stream = self.stream(audio.sample_rate, hop=hop)
             yield from stream.through(_tapped(audio, audio.sample_rate, on_chunk))
 
@@ -320,7 +327,7 @@ class Classifier:
             [(0.0, 4.0, 'silence'), (1.0, 5.0, 'silence')]
         """
         _check_samples(samples, "windows")
-        mono = as_mono_float32(samples, channel=channel)
+        mono = as_mono_float32(samples, sample_rate, channel=channel)
         stream = self.stream(sample_rate, hop=hop)
         seconds = (mono[at : at + sample_rate] for at in range(0, mono.size, sample_rate))
         return stream.through(seconds)
@@ -332,7 +339,7 @@ class Classifier:
         hop: float | None = None,
         smoothing: float = 0.0,
         sample_format: str = "int16",
-        channels: int = 1,
+        channels: int | None = None,
         channel: int | None = None,
     ) -> Stream:
         """Classify audio as it comes, in chunks of any length.
@@ -343,9 +350,10 @@ class Classifier:
                 the model's own.
             smoothing: weight, from 0 up to 1, that the windows before have in a result: each adds
                 `1 - smoothing` of its own probabilities. A window without any starts anew.
-            sample_format: how chunks of bytes are read: ``int16``, ``int32``, ``float32`` or
-                ``uint8``, little-endian, channels interleaved.
-            channels: channels in chunks of bytes.
+            sample_format: how chunks of bytes are read: ``int16``, ``int24``, ``int32``,
+                ``float32``, ``float64`` or ``uint8``, little-endian, channels interleaved.
+            channels: of every chunk. By default one in chunks of bytes, and in arrays as many as
+                the first has.
             channel: the channel to read, the first being 1; None for the mean of all.
 
         Raises:
@@ -415,7 +423,7 @@ class Classifier:
 
 
 def _check_source(source: object, sample_rate: object, method: str) -> None:
-    known = isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview))
+    known = isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview, AudioReader))
     if sample_rate is not None or not (known or hasattr(source, "read")):
         raise TypeError(
             f"{method} takes a path, bytes or a binary file, not {type(source).__name__}: "

@@ -15,6 +15,14 @@ class AudioError(SerEdgeError, ValueError):
     """A recording that cannot be read or that holds no usable samples."""
 
 
+class AudioTypeError(AudioError, TypeError):
+    """A file object that gives no bytes: opened as text, or asynchronous."""
+
+
+class AudioWarning(UserWarning):
+    """A recording that is read, but not as it claims to be; its text is one clear sentence."""
+
+
 class ModelError(SerEdgeError, ValueError):
     """A model file that is broken, lacks metadata or cannot run here."""
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple, Union
 
 import numpy as np
 
-from ser_edge.audio import as_mono_float32
 from ser_edge.decision import WindowClassifier
+from ser_edge.errors import AudioError
 from ser_edge.features import FloatArray
+from ser_edge.mixing import Mixer, as_frames, check_channel, decode
+from ser_edge.pcm import SAMPLE_BYTES, SAMPLE_FORMATS
 from ser_edge.resample import Resampler
 from ser_edge.result import Result
 
@@ -19,9 +21,7 @@ if TYPE_CHECKING:
 
     Chunk = Union[bytes, bytearray, memoryview, npt.ArrayLike]
 
-# How bytes may be read: little-endian, as every sound card of today delivers them.
-_DTYPES = {"uint8": "u1", "int16": "<i2", "int32": "<i4", "float32": "<f4"}
-SAMPLE_FORMATS = tuple(_DTYPES)
+_NONE: FloatArray = np.zeros(0, np.float32)
 
 
 class Window(NamedTuple):
@@ -111,7 +111,7 @@ class Stream:
         hop: float | None = None,
         smoothing: float = 0.0,
         sample_format: str = "int16",
-        channels: int = 1,
+        channels: int | None = None,
         channel: int | None = None,
     ) -> None:
         decision = classifier.model.metadata.decision
@@ -123,14 +123,16 @@ class Stream:
             raise ValueError(f"the hop is {self._hop} s, but must be at least one sample")
         if not 0 <= smoothing < 1:
             raise ValueError(f"smoothing is {smoothing}, but must be from 0 up to 1")
-        if sample_format not in _DTYPES:
+        if sample_format not in SAMPLE_FORMATS:
             raise ValueError(
-                f"the sample format is {sample_format!r}, but must be {', '.join(_DTYPES)}"
+                f"the sample format is {sample_format!r}, but must be {', '.join(SAMPLE_FORMATS)}"
             )
-        if channels < 1:
+        if channels is not None and channels < 1:
             raise ValueError(f"channels is {channels}, but must be at least 1")
         self._smoothing = smoothing
-        self._dtype = np.dtype(_DTYPES[sample_format])
+        self._sample_format = sample_format
+        self._mixer: Mixer | None = None
+        self._warned = False  # that channels cancel
         self._channels = channels
         self._channel = channel
         self.reset()
@@ -141,20 +143,26 @@ class Stream:
         Args:
             chunk: bytes in the stream's sample format, cut anywhere; or samples of shape (n,) or
                 (n, channels): floats with full scale 1, or int16, int32 or uint8 with the full
-                scale of their type.
+                scale of their type. Unless the stream was told its channels, the first chunk of
+                several channels must have more frames than channels, for else the two may be
+                swapped.
 
         Raises:
-            AudioError: the chunk holds no usable samples; it is left out as if it never came.
+            AudioError: the chunk holds no usable samples, or another number of channels than the
+                stream or the chunks before; it is left out as if it never came.
+
+        Warns:
+            AudioWarning: the channels cancel, and the louder one is heard (:class:`Mixer`).
         """
         samples = self._samples(chunk)
-        if samples is None:
-            return []
         windows = self._windower.push(self._resampler.push(samples))
         return [self._classify(window) for window in windows]
 
     def flush(self) -> list[Result]:
         """End the recording: return the results still due. The next push begins a new one."""
+        rest = self._resampler.push(_NONE if self._mixer is None else self._mixer.flush())
         windows = [
+            *self._windower.push(rest),
             *self._windower.push(self._resampler.flush()),
             *self._windower.flush(),
         ]
@@ -178,20 +186,51 @@ class Stream:
         self._resampler = Resampler(self._source_rate, self._sample_rate)
         self._windower = Windower(window_length, round(self._hop * self._sample_rate))
         self._offset = round(start * self._sample_rate)
+        if self._mixer is not None:
+            self._warned = self._mixer.warned
+        self._mixer = None  # once the number of channels is known
         self._cut = b""  # the bytes of a frame whose others are still to come
         self._smoothed: npt.NDArray[np.float64] | None = None
 
-    def _samples(self, chunk: Chunk) -> FloatArray | None:
-        """The chunk as mono float32, None if it completes no sample."""
+    def _samples(self, chunk: Chunk) -> FloatArray:
+        """The samples, mono float32, that are ready with this chunk."""
         if isinstance(chunk, (bytes, bytearray, memoryview)):
-            frame_size = self._dtype.itemsize * self._channels
+            channels = self._channels or 1
+            frame_bytes = SAMPLE_BYTES[self._sample_format] * channels
             data = self._cut + bytes(chunk)
-            size = len(data) - len(data) % frame_size
+            size = len(data) - len(data) % frame_bytes
             self._cut = data[size:]
-            chunk = np.frombuffer(data[:size], self._dtype).reshape(-1, self._channels)
-        if not np.size(chunk):
-            return None
-        return as_mono_float32(chunk, channel=self._channel)
+            if not size:
+                return _NONE
+            frames = decode(data[:size], self._sample_format, channels)
+            self._check_channels(channels, np.inf)
+        elif np.size(chunk):
+            frames = as_frames(chunk, crowded=True)
+            self._check_channels(frames.shape[1], len(frames))
+        else:
+            return _NONE
+        mixer = self._mixer
+        if mixer is None:
+            check_channel(self._channel, frames.shape[1])
+            mixer = Mixer(self._source_rate, frames.shape[1], channel=self._channel)
+            mixer.warned = self._warned
+        samples = mixer.push(frames)
+        self._mixer = mixer
+        return samples
+
+    def _check_channels(self, channels: int, length: float) -> None:
+        """Refuse channels first, and numbers of channels that change."""
+        known = self._channels if self._mixer is None else self._mixer.channels
+        if known is None:
+            if 1 < channels >= length:
+                raise AudioError(
+                    f"samples: shape (n, channels) is needed, and {(length, channels)} looks like "
+                    f"channels first: transpose it, or begin the stream with channels={channels}"
+                )
+        elif channels != known:
+            raise AudioError(
+                f"samples: shape (n, channels) is needed, with {known} channels, not {channels}"
+            )
 
     def _classify(self, window: Window) -> Result:
         outcome = self._classifier.outcome(window.samples)

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser_edge.audio import as_mono_float32, find_audio_files, load, open_audio
+from ser_edge.audio import load, open_audio
 from ser_edge.errors import AudioError
+from ser_edge.mixing import as_mono_float32
 from tests.helpers.audio import RATE, noise
 
 librosa = pytest.importorskip("librosa")
@@ -99,7 +100,7 @@ def test_a_channel_that_is_not_there_is_refused(channel: int) -> None:
     with pytest.raises(AudioError, match=rf"no channel {channel}: it has 2"):
         open_audio(encoded(noise((100, 2))), channel=channel)
     with pytest.raises(AudioError, match=rf"no channel {channel}: it has 2"):
-        as_mono_float32(noise((100, 2)), channel=channel)
+        as_mono_float32(noise((100, 2)), RATE, channel=channel)
 
 
 def test_blocks_are_mono_float32_of_a_second() -> None:
@@ -293,34 +294,6 @@ def test_samples_that_are_none() -> None:
     assert "where 1 is full scale" in refusal(integers_as_floats)
 
 
-@pytest.mark.parametrize(
-    ("name", "start"),
-    [
-        ("voice.m4a", b"\0\0\0\x20ftypM4A "),
-        ("voice.wav", b"\0\0\0\x20ftypisom"),
-        ("voice", b"#!AMR\n"),
-        ("voice.3gp", b"?"),
-        ("voice.wma", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),
-        ("voice.webm", b"\x1a\x45\xdf\xa3"),
-        ("voice.aac", b"\xff\xf1\x50\x80"),
-    ],
-)
-def test_other_formats_are_refused_with_the_line_that_converts(
-    tmp_path: Path, name: str, start: bytes
-) -> None:
-    path = tmp_path / name
-    path.write_bytes(start + b"?" * 100)
-    line = f"ffmpeg -i {path} -ar 16000 -ac 1 {tmp_path}/voice.16k.wav"
-    assert refusal(path) == f"{path}: convert this format first: {line}"
-
-
-def test_the_line_that_converts_is_quoted_for_the_shell(tmp_path: Path) -> None:
-    path = tmp_path / "it's $5.m4a"
-    path.write_bytes(b"?" * 100)
-    assert "'\"'\"'" in refusal(path)
-    assert refusal(b"#!AMR\n???").endswith("ffmpeg -i INPUT -ar 16000 -ac 1 OUTPUT.wav")
-
-
 def test_standard_input_that_is_no_pipe_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -366,97 +339,7 @@ def test_decoder_warnings_stay_off_stdout() -> None:
     assert run(code, stdin=data[:5_000] + data[6_000:]).stdout == b""
 
 
-# --- arrays ---
-
-
-def test_integers_are_scaled_as_in_files() -> None:
-    samples = np.array([0.0, 0.5, -1.0, 0.25])
-    for dtype, scale in ((np.int16, 2**15), (np.int32, 2**31)):
-        result = as_mono_float32((samples * scale).astype(dtype))
-        assert result.dtype == np.float32
-        np.testing.assert_array_equal(result, samples)
-    unsigned = (samples * 128 + 128).astype(np.uint8)
-    np.testing.assert_array_equal(as_mono_float32(unsigned), samples)
-    big_endian = (samples * 2**15).astype(">i2")
-    np.testing.assert_array_equal(as_mono_float32(big_endian), samples)
-
-
-def test_floats_are_taken_as_they_are() -> None:
-    samples = noise(100)
-    np.testing.assert_array_equal(as_mono_float32(samples), samples.astype(np.float32))
-    single = samples.astype(np.float32)
-    assert np.shares_memory(as_mono_float32(single), single)
-    assert as_mono_float32([0.5, 1.5]).tolist() == [0.5, 1.5]
-    strided = as_mono_float32(noise((100, 2)), channel=2)
-    assert strided.flags.c_contiguous
-
-
-@pytest.mark.parametrize("channels", [1, 2, 5])
-def test_array_channels_are_averaged(channels: int) -> None:
-    samples = noise((1_000, channels)).astype(np.float32)
-    np.testing.assert_array_equal(as_mono_float32(samples), librosa.to_mono(samples.T))
-
-
-def test_the_input_array_is_not_changed() -> None:
-    samples = np.arange(256, dtype=np.uint8)
-    as_mono_float32(samples)
-    assert samples.tolist() == list(range(256))
-
-
-@pytest.mark.parametrize(
-    ("samples", "reason"),
-    [
-        ([], "there are none"),
-        (np.zeros((0, 2)), "there are none"),
-        (np.zeros((5, 0)), "there are none"),
-        (0.5, "shape"),
-        (np.zeros((2, 2, 2)), "shape"),
-        (np.zeros((2, 16_000)), "shape"),
-        ([1, 2, 3], "not int64"),
-        (np.zeros(3, np.uint16), "not uint16"),
-        (np.zeros(3, bool), "not bool"),
-        (np.zeros(3, complex), "not complex128"),
-        (["a"], "not str"),
-        ([0.0, np.nan], "NaN or infinite"),
-        ([0.0, -np.inf], "NaN or infinite"),
-        ([[np.inf, -np.inf]], "NaN or infinite"),
-        ([0.0, 1e300], "NaN or infinite"),
-        ([0.0, -20_000.0], "up to 20000"),
-    ],
-)
-def test_other_arrays_are_refused(samples: object, reason: str) -> None:
-    with np.errstate(all="raise"), pytest.raises(AudioError, match=f"samples: .*{reason}"):
-        as_mono_float32(samples)
-
-
-# --- folders and imports ---
-
-
-def test_find_audio_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    names = "b.wav a.FLAC notes.txt .hidden.wav sub/z.opus sub/deep/c.m4a .git/x.wav other/y.txt"
-    for name in names.split():
-        path = Path("in", name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    found = list(find_audio_files(["missing.wav", "-", Path("in"), "in/notes.txt"]))
-    assert found == [
-        "missing.wav",
-        "-",
-        "in/a.FLAC",
-        "in/b.wav",
-        "in/sub/z.opus",
-        "in/sub/deep/c.m4a",
-        "in/notes.txt",
-    ]
-    with pytest.raises(AudioError, match="in/other: holds no audio files"):
-        list(find_audio_files(["in/other"]))
-
-
-def test_find_audio_files_survives_a_link_to_its_own_folder(tmp_path: Path) -> None:
-    (tmp_path / "a.wav").touch()
-    (tmp_path / "loop").symlink_to(tmp_path)
-    assert list(find_audio_files([tmp_path])) == [str(tmp_path / "a.wav")]
+# --- imports ---
 
 
 def test_import_loads_little_and_reading_16_khz_no_resampler(tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_a_bad_chunk_is_left_out(classifier, recording, expected):
         ({"hop": float("inf")}, "hop"),
         ({"smoothing": 1}, "smoothing"),
         ({"smoothing": float("nan")}, "smoothing"),
-        ({"sample_format": "int24"}, "int16"),
+        ({"sample_format": "int20"}, "int16"),
         ({"channels": 0}, "channels"),
     ],
 )

@@ -16,6 +16,7 @@ from ser_edge.cli.options import (
     EXIT_INTERRUPTED,
     EXIT_UNUSABLE,
     complain,
+    show_warnings,
     verbose_option,
 )
 from ser_edge.errors import SerEdgeError
@@ -91,6 +92,7 @@ def main() -> None:
     # Read when numpy is loaded. No matrix product here is large enough for more threads, which
     # would begin by waiting in a loop, on every core of the device.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    show_warnings()
     try:
         program(prog_name="ser-edge")
     finally:

@@ -16,10 +16,12 @@ from ser_edge.cli.options import (
     decision_options,
     load_classifier,
     log,
+    raw_options,
     top_option,
 )
 from ser_edge.cli.output import Csv, JsonLines, Table, Writer
 from ser_edge.errors import AudioError
+from ser_edge.pcm import Contradiction, RawFormat
 
 if TYPE_CHECKING:
     from ser_edge.cli.plot import Pictures
@@ -44,6 +46,10 @@ if TYPE_CHECKING:
     help="With --windows: from one window's start to the next one's.  [default: the model's own]",
 )
 @channel_option
+@raw_options("Sample rate of raw audio on standard input, for -; WAV and others tell it.")
+@click.option(
+    "--no-ffmpeg", is_flag=True, help="Refuse what libsndfile does not read: M4A, WMA, video."
+)
 @click.option(
     "--plot",
     metavar="FILE.png|FOLDER",
@@ -62,20 +68,24 @@ def classify(
     windows: bool,
     hop: float | None,
     channel: int | None,
+    rate: int | None,
+    channels: int | None,
+    format: str | None,
+    no_ffmpeg: bool,
     plot: str | None,
 ) -> int:
     """Tell the emotion of recordings.
 
     Folders are searched for audio files, with all their folders; - reads a recording from
     standard input. WAV, FLAC, OGG, Opus, MP3, AIFF and whatever else libsndfile reads, at any
-    sample rate.
+    sample rate; where ffmpeg is installed, also M4A, AAC, WMA, WebM and the sound of videos.
 
     \b
     Examples:
       ser-edge classify call.wav
       ser-edge classify recordings/ --csv > emotions.csv
       ser-edge classify meeting.flac --windows --hop 1
-      ffmpeg -i voice.m4a -f wav - | ser-edge classify --json -
+      ffmpeg -i rtsp://camera/ -t 60 -f wav - | ser-edge classify --json -
     """
     if json and csv:
         raise click.UsageError("--json and --csv exclude each other")
@@ -83,6 +93,9 @@ def classify(
         raise click.UsageError("--hop needs --windows")
     if plot is not None and not windows:
         raise click.UsageError("--plot needs --windows")
+    raw = RawFormat(rate, channels, format)
+    if any(raw) and "-" not in paths:
+        raise click.UsageError("--rate, --channels and --format are for raw audio: they need -")
     failed = False
     files: list[str] = []
     unlisted: list[tuple[str, str]] = []
@@ -91,6 +104,8 @@ def classify(
             files += _audio_files(path)
         except AudioError as error:
             unlisted.append((path, str(error)))
+    from ser_edge.audio import open_audio
+
     classifier = load_classifier(model, threshold=threshold, num_threads=threads, gate=gate)
     pictures = None if plot is None else _pictures(plot, paths, classifier.labels)
     writer: Writer
@@ -124,10 +139,16 @@ def classify(
             tap = _all([tool.add_samples for tool in (picture, progress) if tool is not None])
             try:
                 results: Iterable[Result]
+                audio = open_audio(
+                    file,
+                    channel=channel,
+                    ffmpeg=not no_ffmpeg,
+                    raw=raw if file == "-" and any(raw) else None,
+                )
                 if windows:
-                    results = classifier.windows(file, hop=hop, channel=channel, on_chunk=tap)
+                    results = classifier.windows(audio, hop=hop, on_chunk=tap)
                 else:
-                    results = [classifier.classify(file, channel=channel, on_chunk=tap)]
+                    results = [classifier.classify(audio, on_chunk=tap)]
                 for result in results:
                     if sys.stdout.isatty():
                         clear()
@@ -139,15 +160,23 @@ def classify(
                 log("classified %s", file)
             except AudioError as error:
                 fail(file, str(error))
+            except Contradiction as error:
+                raise click.UsageError(str(error)) from None
     finally:
         clear()
     return EXIT_FAILED if failed else 0
 
 
 def _audio_files(path: str) -> list[str]:
-    from ser_edge.audio import find_audio_files
+    if not os.path.isdir(path):
+        return [path]
+    from ser_edge.folders import find_audio_files
 
-    return ["-"] if path == "-" else list(find_audio_files([path]))
+    others: list[str] = []
+    files = list(find_audio_files([path], on_other=others.append))
+    if others:
+        complain(f"{path}: passed over {len(others)} file{'s'[: len(others) > 1]} of other kinds")
+    return files
 
 
 def _pictures(plot: str, paths: Sequence[str], labels: Sequence[str]) -> Pictures:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import click
@@ -17,19 +17,18 @@ from ser_edge.cli.options import (
     complain,
     decision_options,
     load_classifier,
+    raw_options,
     top_option,
 )
 from ser_edge.cli.output import Csv, Table, result_json
 from ser_edge.errors import AudioError
 from ser_edge.live.source import Chunk, Stop, results, told
+from ser_edge.pcm import Contradiction, RawFormat
 
 if TYPE_CHECKING:
     from ser_edge.cli.meter import LevelMeter
     from ser_edge.live.mqtt import Publisher
-
-# Those of ser_edge.stream, which cannot be imported here: it loads numpy, and the command line's
-# help has to work without. A test compares the two.
-SAMPLE_FORMATS = ("int16", "int32", "float32", "uint8")
+    from ser_edge.live.pipe import Pipe
 
 
 @click.command()
@@ -37,26 +36,7 @@ SAMPLE_FORMATS = ("int16", "int32", "float32", "uint8")
 @decision_options
 @click.option("--list-devices", is_flag=True, help="Show the microphones and leave.")
 @click.option("--device", metavar="NAME-OR-NUMBER", help="Microphone.  [default: the system's]")
-@click.option(
-    "--rate",
-    type=click.IntRange(1000, 768_000),
-    metavar="HZ",
-    help="Sample rate: needed for raw audio; a microphone has its own.",
-)
-@click.option(
-    "--channels",
-    type=click.IntRange(1, 128),
-    default=1,
-    show_default=True,
-    help="Channels of raw audio.",
-)
-@click.option(
-    "--format",
-    type=click.Choice(SAMPLE_FORMATS),
-    default=SAMPLE_FORMATS[0],
-    show_default=True,
-    help="Samples of raw audio, little-endian: S16_LE, S32_LE, FLOAT_LE or U8 of arecord.",
-)
+@raw_options("Sample rate: needed for raw audio; a microphone has its own.")
 @channel_option
 @click.option(
     "--hop",
@@ -116,8 +96,8 @@ def listen(
     list_devices: bool,
     device: str | None,
     rate: int | None,
-    channels: int,
-    format: str,
+    channels: int | None,
+    format: str | None,
     channel: int | None,
     hop: float | None,
     smoothing: float,
@@ -135,9 +115,9 @@ def listen(
 ) -> int:
     """Tell the emotion of live audio, until stopped.
 
-    Listens to a microphone, or with - to standard input: raw samples, or a WAV stream. SIGINT
-    (Ctrl-C) and SIGTERM end it in good order, with exit code 0; where there is no such microphone
-    or no usable audio, it is 1.
+    Listens to a microphone, or with - to standard input: raw samples, or a WAV stream, until that
+    ends, which is said on standard error. SIGINT (Ctrl-C) and SIGTERM end it in good order, with
+    exit code 0; where there is no such microphone, no audio or no usable one, it is 1.
 
     \b
     Examples:
@@ -164,6 +144,7 @@ def listen(
         complain(message)
 
     stop = Stop()
+    pipe = _pipe(RawFormat(rate, channels, format), stop) if source == "-" else None
     with ExitStack() as stack:
         stack.enter_context(stop.on_signals())
         send = None
@@ -181,10 +162,7 @@ def listen(
         if meter is not None:
             stack.callback(meter.clear)
         try:
-            if source == "-":
-                chunks = _pipe(rate, channels, format, stop)
-            else:
-                chunks = _microphone(device, rate, channel, stop, report)
+            chunks: Iterable[Chunk] = pipe or _microphone(device, rate, channel, stop, report)
             if meter is not None:
                 chunks = meter.watch(chunks)
             windows = results(chunks, classifier, hop=hop, smoothing=smoothing, channel=channel)
@@ -205,6 +183,10 @@ def listen(
         except AudioError as error:
             report(str(error))
             return EXIT_FAILED
+        except Contradiction as error:
+            raise click.UsageError(str(error)) from None
+        if pipe is not None and pipe.ended:
+            complain(f"standard input ended after {_duration(pipe.seconds)} of audio")
     return 0
 
 
@@ -228,14 +210,12 @@ def _meter(channel: int | None) -> LevelMeter | None:
     return LevelMeter(channel)
 
 
-def _pipe(rate: int | None, channels: int, sample_format: str, stop: Stop) -> Iterable[Chunk]:
-    from ser_edge.live.pipe import read_pipe
+def _pipe(raw: RawFormat, stop: Stop) -> Pipe:
+    from ser_edge.live.pipe import Pipe
 
     if sys.stdin is None or sys.stdin.isatty():
         raise click.UsageError("- listens to standard input, but nothing is piped into it")
-    return read_pipe(
-        sys.stdin.fileno(), rate=rate, channels=channels, sample_format=sample_format, stop=stop
-    )
+    return Pipe(sys.stdin.fileno(), raw, stop)
 
 
 def _microphone(
@@ -282,3 +262,7 @@ def _publisher(
         )
     except OSError as error:
         raise click.BadParameter(f"{ca_file}: {error}", param_hint="--mqtt-ca") from None
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))

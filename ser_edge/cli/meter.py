@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import numpy as np
-
-from ser_edge.audio import as_mono_float32
 from ser_edge.cli.progress import StatusLine
 from ser_edge.decision import level_dbfs
 from ser_edge.errors import AudioError
-from ser_edge.live.source import Chunk, Format
+from ser_edge.live.source import Chunk
+from ser_edge.mixing import as_mono_float32, decode
+from ser_edge.pcm import Format
 
 _METER_CELLS = 30
 _METER_FLOOR_DBFS = -60.0  # where the bar begins
@@ -32,9 +31,8 @@ class LevelMeter:
     def watch(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
         """The same chunks, each of which is measured before it is used."""
         for chunk in chunks:
-            frame_size = chunk.format.channels * np.dtype(chunk.format.sample_format).itemsize
             data = self._cut + chunk.data
-            size = len(data) - len(data) % frame_size
+            size = len(data) - len(data) % chunk.format.frame_bytes
             self._cut = data[size:]
             if size and self._line.due():
                 self._show(data[:size], chunk.format)
@@ -45,15 +43,14 @@ class LevelMeter:
         self._line.clear()
 
     def _show(self, data: bytes, format_: Format) -> None:
-        dtype = np.dtype(format_.sample_format).newbyteorder("<")
-        frames = np.frombuffer(data, dtype).reshape(-1, format_.channels)
+        frames = decode(data, format_.sample_format, format_.channels)
+        rate = format_.sample_rate
         numbers = range(1, format_.channels + 1) if self._channel is None else [self._channel]
         try:
             level = max(
-                level_dbfs(as_mono_float32(frames, channel=number), format_.sample_rate)
-                for number in numbers
+                level_dbfs(as_mono_float32(frames[:, number - 1], rate), rate) for number in numbers
             )
-        except AudioError:  # those who use the audio will tell
+        except (AudioError, IndexError):  # those who use the audio will tell
             return
         share = min(1.0, max(0.0, 1 - level / _METER_FLOOR_DBFS))
         bar = "#" * round(share * _METER_CELLS)

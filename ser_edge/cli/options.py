@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from ser_edge.cli.terminal import printable
-from ser_edge.errors import SerEdgeError
+from ser_edge.errors import AudioWarning, SerEdgeError
 
 if TYPE_CHECKING:
     from ser_edge.classifier import Classifier
@@ -22,6 +22,9 @@ EXIT_CLOSED_PIPE = 141  # the reader of the output went away
 # Those of ser_edge.gate, which cannot be imported here: it loads numpy, and the command line's
 # help and `ser-edge doctor` have to work without. A test compares the two.
 GATES = ("speech", "silero", "off")
+
+# Those of ser_edge.pcm, for the same reason as the gates.
+SAMPLE_FORMATS = ("uint8", "int16", "int24", "int32", "float32", "float64")
 
 threads_option = click.option(
     "--threads",
@@ -36,6 +39,30 @@ channel_option = click.option(
 top_option = click.option(
     "--top", type=click.IntRange(1), help="Show only the N most probable emotions."
 )
+
+
+def raw_options(help: str) -> Callable[[Any], Any]:
+    """The options that describe raw samples; `help`: of the rate."""
+
+    def decorate(command: Any) -> Any:
+        for option in (
+            click.option(
+                "--format",
+                type=click.Choice(SAMPLE_FORMATS),
+                help="Samples of raw audio, little-endian: int16 is S16_LE of arecord, int24 "
+                "S24_3LE, int32 S32_LE, float32 FLOAT_LE, uint8 U8.  [default: int16]",
+            ),
+            click.option(
+                "--channels",
+                type=click.IntRange(1, 128),
+                help="Channels of raw audio.  [default: 1]",
+            ),
+            click.option("--rate", type=click.IntRange(1000, 768_000), metavar="HZ", help=help),
+        ):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def model_option(help: str) -> Callable[[Any], Any]:
@@ -122,6 +149,22 @@ def load_classifier(
 def complain(message: str) -> None:
     """One line on standard error."""
     click.echo(f"ser-edge: {printable(message)}", err=True)
+
+
+def show_warnings() -> None:
+    """Let each of our warnings be one line on standard error, every time."""
+    import warnings
+
+    show_others = warnings.showwarning
+
+    def show(message: Any, category: Any, *where: Any, **more: Any) -> None:
+        if issubclass(category, AudioWarning):
+            complain(str(message))
+        else:
+            show_others(message, category, *where, **more)
+
+    warnings.showwarning = show
+    warnings.simplefilter("always", AudioWarning)
 
 
 def log(message: str, *values: object) -> None:

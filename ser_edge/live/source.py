@@ -8,20 +8,14 @@ import signal
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ser_edge.pcm import Format
+
 if TYPE_CHECKING:
     from ser_edge.classifier import Classifier
     from ser_edge.result import Result
     from ser_edge.stream import Stream
 
 POLL_SECONDS = 0.1  # how long a source waits for audio before it looks whether it is to stop
-
-
-class Format(NamedTuple):
-    """How a source's bytes are read: arguments of ``Classifier.stream``."""
-
-    sample_rate: int  # Hz
-    channels: int  # interleaved
-    sample_format: str  # one of ser_edge.stream.SAMPLE_FORMATS
 
 
 class Chunk(NamedTuple):

@@ -169,6 +169,61 @@ def test_wrong_usage_exits_with_2(run, arguments):
     assert "Error:" in outcome.err
 
 
+def test_files_of_other_kinds_are_counted(run, recording, tmp_path):
+    (tmp_path / "notes.txt").touch()
+    outcome = run("classify", "--json", tmp_path)
+    assert outcome.code == 0
+    assert outcome.err == f"ser-edge: {tmp_path}: passed over 1 file of other kinds\n"
+    (tmp_path / "photo.jpg").touch()
+    outcome = run("classify", "--json", tmp_path)
+    assert outcome.err == f"ser-edge: {tmp_path}: passed over 2 files of other kinds\n"
+    assert len(outcome.out.splitlines()) == 1
+
+
+def test_channels_that_cancel_are_told_on_standard_error(run, tmp_path, recording):
+    x = voice(3.0)
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(tmp_path / name, np.stack([x, -x], 1), RATE)
+    recording.unlink()
+    outcome = run("classify", "--json", tmp_path)
+    assert outcome.code == 0
+    lines = outcome.err.splitlines()
+    assert [line.split(": ")[1] for line in lines] == [f"{tmp_path}/a.wav", f"{tmp_path}/b.wav"]
+    assert all(line.startswith("ser-edge: ") for line in lines)
+    assert all(json.loads(line)["reason"] != "silence" for line in outcome.out.splitlines())
+
+
+def test_raw_samples_from_standard_input(run, recording, classifier):
+    raw = np.rint(voice(3.0) * 32767).astype("<i2")
+    outcome = run("classify", "--json", "-", "--rate", "16000", stdin=raw.tobytes())
+    line = json.loads(outcome.out)
+    expected = classifier.classify_samples(raw, RATE).rounded()
+    assert (line["scores"], line["label"]) == (expected.to_dict()["scores"], expected.label)
+    stereo = np.repeat(raw, 2).astype(np.float32) / 32768
+    options_ = ["--rate", 16000, "--channels", 2, "--format", "float32"]
+    line = json.loads(run("classify", "--json", "-", *options_, stdin=stereo.tobytes()).out)
+    assert line["scores"] == expected.to_dict()["scores"]
+
+
+def test_raw_options_need_standard_input_and_agree_with_wav(run, recording):
+    assert run("classify", "--rate", "16000", recording).code == 2
+    outcome = run("classify", "-", "--rate", "8000", stdin=recording.read_bytes())
+    assert outcome.code == 2
+    assert "--rate 8000, but standard input is a WAV stream that says 16000" in outcome.err
+    assert run("classify", "-", "--rate", "16000", stdin=recording.read_bytes()).code == 0
+    outcome = run("classify", "-", "--rate", "16000", stdin=b"OggS" + bytes(1000))
+    assert outcome.code == options.EXIT_FAILED
+    assert "this is Ogg" in outcome.err
+
+
+def test_no_ffmpeg_refuses_with_the_line_that_converts(run, tmp_path):
+    path = tmp_path / "voice.m4a"
+    path.write_bytes(b"\0\0\0\x20ftypM4A " + bytes(100))
+    outcome = run("classify", "--no-ffmpeg", path)
+    assert outcome.code == options.EXIT_FAILED
+    assert f"convert this format first: ffmpeg -i {path} " in outcome.err
+
+
 def test_an_unusable_model_exits_with_3(run, recording, tmp_path):
     path = tmp_path / "bad.tflite"
     path.write_bytes(b"nothing of the sort")

@@ -21,7 +21,8 @@ import pytest
 import soundfile
 
 from ser_edge import Result, cli
-from ser_edge.cli import options
+from ser_edge.cli import listen, options
+from ser_edge.containers import HEAD_BYTES, recognise
 from ser_edge.live.source import told
 from tests.helpers.audio import RATE, voice
 
@@ -62,7 +63,7 @@ def test_a_pipe_gives_the_results_of_the_file(recording, classifier):
     expected = [r.rounded().to_dict() for r in classifier.windows(recording, hop=1.0)]
     wav = recording.read_bytes()
     messages, err, code = messages_of(wav, "--hop", "1")
-    assert (err, code) == ("", 0)
+    assert (err, code) == ("ser-edge: standard input ended after 12.0 s of audio\n", 0)
     assert without_time(messages) == expected
     assert {m["schema"] for m in messages} == {1}
     assert {m["model"] for m in messages} == {classifier.model.metadata.name}
@@ -80,7 +81,7 @@ def test_a_wav_stream_without_length_and_with_other_chunks(classifier):
     head = b"RIFF\xff\xff\xff\xffWAVELIST" + struct.pack("<I", 3) + b"abc\0"
     head += b"fmt " + struct.pack("<I", len(extensible)) + extensible
     messages, err, code = messages_of(head + b"data\xff\xff\xff\xff" + stereo)
-    assert (err, code) == ("", 0)
+    assert (err, code) == ("ser-edge: standard input ended after 4.5 s of audio\n", 0)
     stream = classifier.stream(RATE)
     expected = [*stream.push(samples), *stream.flush()]
     assert without_time(messages) == [r.rounded().to_dict() for r in expected]
@@ -104,8 +105,8 @@ def test_nothing_after_the_audio_of_a_wav_stream_is_messages_of(recording, class
         (b"RIFF\0\0\0\0WAVEfmt \xff\xff\xff\x7f", "damaged"),
         (b"RIFF\0\0\0\0WAVEfmt \4\0\0\0abcd", "damaged"),
         (
-            b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0" + struct.pack("<HHIIHH", 1, 1, RATE, 0, 3, 24),
-            "24 bits",
+            b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0" + struct.pack("<HHIIHH", 7, 1, RATE, 0, 1, 8),
+            "8 bits and format 7",
         ),
         (
             b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0"
@@ -125,8 +126,97 @@ def test_bad_input_is_one_sentence(data, message):
     assert message in err
 
 
-def test_an_empty_pipe_is_no_error():
-    assert messages_of(b"") == ([], "", 0)
+WAV_HEADER = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0" + struct.pack(
+    "<HHIIHH4sI", 1, 1, RATE, 2 * RATE, 2, 16, b"data", 0xFFFFFFFF
+)
+
+
+@pytest.mark.parametrize("data", [b"", WAV_HEADER, WAV_HEADER + b"\1"])
+@pytest.mark.parametrize("arguments", [[], ["--rate", "16000"]])
+def test_no_audio_at_all_is_an_error(data, arguments):
+    messages, err, code = messages_of(data, *arguments)
+    assert (messages, code) == ([], options.EXIT_FAILED)
+    assert err == "ser-edge: standard input: ended without any audio\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.04, "0.0 s"), (59.94, "59.9 s"), (60, "0:01:00"), (22_380, "6:13:00")]
+)
+def test_the_duration_is_told_as_people_read_it(seconds, text):
+    assert listen._duration(seconds) == text
+
+
+def compressed(container: str) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, voice(3.0), RATE, format=container)
+    return file.getvalue()
+
+
+COMPRESSED = {
+    **{
+        name: compressed(name)
+        for name in ("OGG", "FLAC", "MP3", "RF64", "CAF", "AIFF", "AU", "W64")
+    },
+    "MP4": b"\0\0\0\x20ftypM4A " + bytes(10_000),
+    "WebM": b"\x1a\x45\xdf\xa3" + bytes(10_000),
+    "ID3": b"ID3\4\0\0\0\0\0\0" + compressed("MP3"),
+    "AAC": (b"\xff\xf1\x50\x80\x01\x7f\xfc" + bytes(4)) * 1000,
+    "MPEG-TS": (b"G" + bytes(187)) * 100,
+    "AVI": b"RIFF\0\0\0\0AVI LIST" + bytes(10_000),
+}
+
+
+@pytest.mark.parametrize("kind", COMPRESSED)
+def test_compressed_bytes_are_not_taken_for_samples(kind):
+    messages, err, code = messages_of(COMPRESSED[kind], "--rate", "16000")
+    assert (messages, code) == ([], options.EXIT_FAILED)
+    assert err.startswith("ser-edge: standard input: ")
+    assert err.count("\n") == 1
+    assert "WAV stream" in err
+    assert kind == "AVI" or "ffmpeg -i INPUT -f wav - | ser-edge" in err
+
+
+def test_raw_samples_are_not_taken_for_compressed_ones():
+    rng = np.random.default_rng(0)
+    for start in (b"\xff\xfb\x90\x64", b"\xff\xf1\x50\x80", b"GGGG", b"\x0b\x77", bytes(4)):
+        raw = start + rng.integers(-300, 300, RATE).astype("<i2").tobytes()
+        assert recognise(raw[:HEAD_BYTES]) is None
+    messages, _, code = messages_of(b"\xff\xfb\x90\x64" + bytes(2 * RATE), "--rate", "16000")
+    assert (len(messages), code) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--rate", "16000"], ["--channels", "2"], ["--format", "int32"], ["--format", "uint8"]],
+)
+def test_options_that_contradict_a_wav_header_are_wrong_usage(recording, arguments):
+    messages, err, code = messages_of(recording.read_bytes(), *arguments)
+    assert (messages, code) == ([], 2)
+    assert f"{arguments[0]} {arguments[1]}, but standard input is a WAV stream that says" in err
+    agreeing = ["--rate", "48000", "--channels", "1", "--format", "int16"]
+    assert messages_of(recording.read_bytes(), *agreeing)[2] == 0
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
+def test_every_kind_of_pcm_is_read(tmp_path, classifier, subtype):
+    path = tmp_path / "voice.wav"
+    soundfile.write(path, voice(4.5), RATE, subtype=subtype)
+    messages, _, code = messages_of(path.read_bytes())
+    assert code == 0
+    assert without_time(messages) == [r.rounded().to_dict() for r in classifier.windows(path)]
+
+
+def test_channels_that_cancel_are_told_once_and_the_voice_is_heard(classifier):
+    samples = np.frombuffer(coded(voice(9.0)), "<i2")
+    stereo = np.stack([samples, -samples], axis=1).tobytes()
+    messages, err, code = messages_of(stereo, "--rate", "16000", "--channels", "2")
+    assert code == 0
+    expected = classifier.stream(RATE).through([samples])
+    assert without_time(messages) == [r.rounded().to_dict() for r in expected]
+    assert [line for line in err.splitlines() if "channel 1, which is heard" in line] == [
+        line for line in err.splitlines() if "ended after" not in line
+    ]
+    assert len(err.splitlines()) == 2
 
 
 def test_options_come_from_the_environment(recording):
@@ -150,7 +240,8 @@ def test_lines_for_a_person(recording, classifier):
     process = listening("-", "--threshold", "0", "--hop", "4")
     out, err = process.communicate(recording.read_bytes(), timeout=60)
     lines = out.decode().splitlines()
-    assert (len(lines), err) == (3, b"")
+    assert len(lines) == 3
+    assert err == b"ser-edge: standard input ended after 12.0 s of audio\n"
     for line in lines:
         moment = datetime.strptime(line[:19], "%Y-%m-%d %H:%M:%S")
         assert abs(datetime.now() - moment) < timedelta(minutes=1)  # of the day, here
@@ -162,7 +253,8 @@ def test_csv(recording, classifier):
     messages, _, _ = messages_of(recording.read_bytes(), "--hop", "2")
     process = listening("-", "--csv", "--hop", "2")
     out, err = process.communicate(recording.read_bytes(), timeout=60)
-    assert (process.returncode, err) == (0, b"")
+    assert process.returncode == 0
+    assert err == b"ser-edge: standard input ended after 12.0 s of audio\n"
     rows = list(csv.DictReader(io.StringIO(out.decode())))
     assert list(rows[0])[:3] == ["time", "start", "end"]
     assert [float(row["start"]) for row in rows] == [m["start"] for m in messages]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ser_edge import Classifier, __version__, cli
-from ser_edge.cli import listen, options
+from ser_edge.cli import options
 from ser_edge.gate import GATES
 from ser_edge.stream import SAMPLE_FORMATS
 
@@ -106,7 +106,7 @@ def test_command_does_not_search_for_garbage_on_its_way_out() -> None:
 
 def test_the_command_line_offers_every_gate_and_sample_format() -> None:
     assert options.GATES == GATES
-    assert set(listen.SAMPLE_FORMATS) == set(SAMPLE_FORMATS)
+    assert set(options.SAMPLE_FORMATS) == set(SAMPLE_FORMATS)
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

@@ -17,7 +17,8 @@ from ser_edge.cli import progress
 from ser_edge.cli.meter import LevelMeter
 from ser_edge.cli.progress import AudioProgress, Progress, StatusLine
 from ser_edge.convert.cli.options import progress as converting
-from ser_edge.live.source import Chunk, Format
+from ser_edge.live.source import Chunk
+from ser_edge.pcm import Format
 from tests.helpers.audio import RATE, silence, tone, voice
 
 

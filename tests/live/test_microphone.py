@@ -13,7 +13,8 @@ from ser_edge import AudioError, DependencyError
 from ser_edge.cli import options
 from ser_edge.live import microphone
 from ser_edge.live.microphone import Backlog, Microphone
-from ser_edge.live.source import Format, Stop
+from ser_edge.live.source import Stop
+from ser_edge.pcm import Format
 
 
 class Card:
