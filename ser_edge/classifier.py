@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import chain
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
 from ser_edge.audio import AudioReader, AudioSource, open_audio
 from ser_edge.decision import NO_SPEECH, SILENCE, TOO_SHORT, WindowClassifier
-from ser_edge.errors import AudioError, DependencyError, SerEdgeError
+from ser_edge.errors import AudioError, DependencyError, ModelError, SerEdgeError
 from ser_edge.features import FloatArray
 from ser_edge.gate import SPEECH
 from ser_edge.mixing import as_mono_float32
-from ser_edge.model import Model
+from ser_edge.model import Model, Observation, mean_observation
 from ser_edge.model_file import bundled_path
 from ser_edge.resample import Resampler
 from ser_edge.result import Result
-from ser_edge.stream import Stream
+from ser_edge.stream import Stream, Windower
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from ser_edge.profile import Profile
 
 _Source = TypeVar("_Source", bound=AudioSource)
 
@@ -53,9 +55,14 @@ class Classifier:
         threshold: float | None = None,
         thresholds: Mapping[str, float] | None = None,
         gate: str = SPEECH,
+        profile: Profile | str | os.PathLike[str] | None = None,
     ) -> None:
+        if isinstance(profile, (str, os.PathLike)):
+            from ser_edge.profile import Profile
+
+            profile = Profile.read(profile)
         self._window = WindowClassifier(
-            model, threshold=threshold, thresholds=thresholds, gate=gate
+            model, threshold=threshold, thresholds=thresholds, gate=gate, profile=profile
         )
 
     @classmethod
@@ -67,6 +74,7 @@ class Classifier:
         threshold: float | None = None,
         thresholds: Mapping[str, float] | None = None,
         gate: str = SPEECH,
+        profile: Profile | str | os.PathLike[str] | None = None,
     ) -> Classifier:
         """Load a model that comes with the package.
 
@@ -78,11 +86,13 @@ class Classifier:
             thresholds: other thresholds, by label, such as ``{"angry": 0.7}``.
             gate: ``speech``, ``silero`` (needs the extra ``vad``) or ``off``: what separates
                 speech from noise.
+            profile: what adapts the model to a voice, or its file; made by ``ser-edge adapt``.
 
         Raises:
             ValueError: there is no such model, or an argument is out of range.
             DependencyError: no TFLite runtime is installed, or one that does not fit numpy; or
                 the gate's package is missing.
+            ProfileError: the profile is broken, or made for another model.
         """
         return cls.from_file(
             bundled_path(name),
@@ -90,6 +100,7 @@ class Classifier:
             threshold=threshold,
             thresholds=thresholds,
             gate=gate,
+            profile=profile,
         )
 
     @classmethod
@@ -101,6 +112,7 @@ class Classifier:
         threshold: float | None = None,
         thresholds: Mapping[str, float] | None = None,
         gate: str = SPEECH,
+        profile: Profile | str | os.PathLike[str] | None = None,
     ) -> Classifier:
         """Load a model file that `ser_edge.convert` wrote.
 
@@ -112,15 +124,17 @@ class Classifier:
             thresholds: other thresholds, by label, such as ``{"angry": 0.7}``.
             gate: ``speech``, ``silero`` (needs the extra ``vad``) or ``off``: what separates
                 speech from noise.
+            profile: what adapts the model to a voice, or its file; made by ``ser-edge adapt``.
 
         Raises:
             ModelError: the file is missing, broken, without metadata, or cannot run here.
             ValueError: an argument is out of range.
             DependencyError: no TFLite runtime is installed, or one that does not fit numpy; or
                 the gate's package is missing.
+            ProfileError: the profile is broken, or made for another model.
         """
         model = Model(path, num_threads=num_threads)
-        return cls(model, threshold=threshold, thresholds=thresholds, gate=gate)
+        return cls(model, threshold=threshold, thresholds=thresholds, gate=gate, profile=profile)
 
     def __repr__(self) -> str:
         return f"Classifier({self.model!r})"
@@ -146,9 +160,14 @@ class Classifier:
         return self._window.gate
 
     @property
+    def profile(self) -> Profile | None:
+        """What adapts the model."""
+        return self._window.profile
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """The emotions, in the order of the scores."""
-        return self.model.metadata.labels
+        return self._window.labels
 
     def classify(
         self,
@@ -250,6 +269,112 @@ class Classifier:
             return error
         except TypeError as error:  # such as the NaN of an empty cell in a table
             return AudioError(str(error))
+
+    def embed(
+        self, source: AudioSource, *, channel: int | None = None, utterance: bool = False
+    ) -> FloatArray:
+        """Compute a recording's embedding, on which small models of your own can be built.
+
+        Args:
+            source: as for :meth:`classify`.
+            channel: the channel to read, the first being 1; None for the mean of all.
+            utterance: give the activations that the network pools over time, which tell more of
+                the voice, instead of those of its last hidden layer, which tell of the emotion.
+
+        Returns:
+            float32, shape (size,): the mean of the windows that hold speech.
+
+        Raises:
+            AudioError: the recording cannot be read, or holds no speech.
+            ModelError: the model gives no such embedding.
+
+        Example:
+            >>> import io
+            >>> from ser_edge.selftest import reference_signal
+            >>> import soundfile
+            >>> file = io.BytesIO()
+            >>> soundfile.write(file, reference_signal(16000, 2.0), 16000, format="WAV")
+            >>> Classifier.bundled().embed(file.getvalue()).shape
+            (64,)
+        """
+        observed = self.observe(source, channel=channel)
+        if isinstance(observed, str):
+            raise AudioError(f"the recording has no embedding: {observed}")
+        if not utterance:
+            return observed.embedding
+        if observed.utterance_embedding is None:
+            name = self.model.metadata.name
+            raise ModelError(f"the model {name} gives no utterance embedding")
+        return observed.utterance_embedding
+
+    def observe(self, source: AudioSource, *, channel: int | None = None) -> Observation | str:
+        """What the model gives for a recording, whatever the profile: for adapting it.
+
+        Args:
+            source: as for :meth:`classify`.
+            channel: the channel to read, the first being 1; None for the mean of all.
+
+        Returns:
+            The mean of the windows that hold speech; or the reason why there are none.
+
+        Raises:
+            AudioError: the recording cannot be read.
+            ModelError: the model gives no embedding.
+        """
+        _check_source(source, None, "observe")
+        self.model.check_adaptable()
+        with open_audio(source, channel=channel) as audio:
+            return self._observed(self._resampled(audio, audio.sample_rate))
+
+    def observe_samples(
+        self, samples: npt.ArrayLike, sample_rate: int, *, channel: int | None = None
+    ) -> Observation | str:
+        """What the model gives for samples in memory, as :meth:`observe` for a file.
+
+        Args:
+            samples: as for :meth:`classify_samples`.
+            sample_rate: in Hz; any rate will do.
+            channel: the channel to read, the first being 1; None for the mean of all.
+
+        Raises:
+            AudioError: no usable samples, or an implausible rate.
+            ModelError: the model gives no embedding.
+        """
+        _check_samples(samples, "observe")
+        self.model.check_adaptable()
+        mono = as_mono_float32(samples, sample_rate, channel=channel)
+        return self._observed(self._resampled([mono], sample_rate))
+
+    def adapted(self, clips: Iterable[tuple[AudioSource, str]]) -> Classifier:
+        """Adapt the model to labelled clips of one voice; as ``ser-edge adapt`` does.
+
+        Args:
+            clips: pairs of a recording, as for :meth:`classify`, and its emotion: one of the
+                model's labels or a new one. Clips without speech are left out.
+
+        Returns:
+            A classifier of the emotions of these clips, which shares this one's model; its
+            :attr:`profile` can be written to a file.
+
+        Raises:
+            AudioError: a recording cannot be read.
+            ModelError: the model cannot be adapted.
+            ProfileError: the clips hold speech of fewer than two emotions, or of too many.
+        """
+        from ser_edge.adapt import Clips, make_profile
+
+        observed = [(self.observe(source), label) for source, label in clips]
+        heard = [(one, label) for one, label in observed if not isinstance(one, str)]
+        profile = make_profile(self.model, Clips.of(heard))
+        known = self.thresholds.items()
+        thresholds = {label: value for label, value in known if label in profile.labels}
+        return Classifier(
+            self.model,
+            threshold=self.threshold,
+            thresholds=thresholds,
+            gate=self.gate,
+            profile=profile,
+        )
 
     def windows(
         self,
@@ -385,7 +510,35 @@ class Classifier:
         yield resampler.flush()
 
     def _whole(self, chunks: Iterator[FloatArray]) -> Result:
-        """The result for a recording at the model's rate."""
+        """The result for a recording at the model's rate: the mean of its windows' scores."""
+        total = np.zeros(len(self.labels))
+        count = 0
+        end = 0.0
+        reasons = set()
+        for window in self._cut(chunks):
+            end = window.end
+            outcome = self._window.outcome(window.samples, window.speech)
+            if isinstance(outcome, str):
+                reasons.add(outcome)
+            else:
+                total += outcome
+                count += 1
+        return self._window.result(total / count if count else _furthest(reasons), 0.0, end)
+
+    def _observed(self, chunks: Iterator[FloatArray]) -> Observation | str:
+        """The mean over the windows of a recording at the model's rate that hold speech."""
+        observed: list[Observation] = []
+        reasons = set()
+        for window in self._cut(chunks):
+            one = self._window.observe(window.samples, window.speech)
+            if isinstance(one, str):
+                reasons.add(one)
+            else:
+                observed.append(one)
+        return mean_observation(observed) if observed else _furthest(reasons)
+
+    def _cut(self, chunks: Iterator[FloatArray]) -> Iterator[_Window]:
+        """The windows of a recording at the model's rate."""
         frontend = self.model.frontend
         limit = round(_WHOLE_SECONDS * frontend.sample_rate)
         held: list[FloatArray] = []
@@ -394,32 +547,33 @@ class Classifier:
             held.append(chunk)
             size += chunk.size
             if size > limit:
-                return self._pooled(chain(held, chunks))
-        samples = np.concatenate(held)
-        speech = frontend.trim(samples)
-        if speech.size > frontend.window_samples:
-            return self._pooled([samples])
-        outcome = self._window.outcome(samples, speech)
-        return self._window.result(outcome, 0.0, size / frontend.sample_rate)
+                break
+        else:
+            samples = np.concatenate(held)
+            speech = frontend.trim(samples)
+            if speech.size <= frontend.window_samples:
+                yield _Window(samples, speech, size / frontend.sample_rate)
+                return
+        hop = self.model.metadata.decision.window_hop_seconds
+        windower = Windower(frontend.window_samples, round(hop * frontend.sample_rate))
+        for chunk in chain(held, chunks):
+            for start, samples in windower.push(chunk):
+                yield _Window(samples, None, (start + samples.size) / frontend.sample_rate)
+        for start, samples in windower.flush():
+            yield _Window(samples, None, (start + samples.size) / frontend.sample_rate)
 
-    def _pooled(self, chunks: Iterable[FloatArray]) -> Result:
-        """The result for a recording at the model's rate: the mean of its windows' scores."""
-        total = np.zeros(len(self.labels))
-        count = 0
-        end = 0.0
-        reasons = set()
-        for result in self.stream(self.model.frontend.sample_rate).through(chunks):
-            end = result.end
-            if result.scores is None:
-                reasons.add(result.reason)
-            else:
-                total += list(result.scores.values())
-                count += 1
-        if count:
-            return self._window.result(total / count, 0.0, end)
-        # The reason that came furthest in the decision of any window.
-        reason = next(r for r in (NO_SPEECH, TOO_SHORT, SILENCE) if r in reasons)
-        return self._window.result(reason, 0.0, end)
+
+class _Window(NamedTuple):
+    """A window of a whole recording."""
+
+    samples: FloatArray
+    speech: FloatArray | None  # trimmed, where that is known already
+    end: float  # seconds
+
+
+def _furthest(reasons: Collection[str]) -> str:
+    """The reason that came furthest in the decision of any window."""
+    return next(reason for reason in (NO_SPEECH, TOO_SHORT, SILENCE) if reason in reasons)
 
 
 def _check_source(source: object, sample_rate: object, method: str) -> None:

@@ -10,11 +10,13 @@ import numpy as np
 from ser_edge import features
 from ser_edge.features import FloatArray
 from ser_edge.gate import SPEECH, open_gate
-from ser_edge.model import Model
+from ser_edge.model import Model, Observation
 from ser_edge.result import Result
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from ser_edge.profile import Profile
 
     # Probabilities of the labels, float64, shape (n_labels,), or the reason why there are none.
     Outcome = Union[npt.NDArray[np.float64], str]
@@ -65,10 +67,13 @@ class WindowClassifier:
             own.
         thresholds: other thresholds, by label.
         gate: name of the gate that separates speech from noise; see :mod:`ser_edge.gate`.
+        profile: what adapts the model.
 
     Raises:
         ValueError: an argument is out of range.
         DependencyError: the gate's package is missing.
+        ModelError: there is a profile, but the model cannot be adapted.
+        ProfileError: the profile was made for another model.
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class WindowClassifier:
         threshold: float | None = None,
         thresholds: Mapping[str, float] | None = None,
         gate: str = SPEECH,
+        profile: Profile | None = None,
     ) -> None:
         self.thresholds = dict(thresholds or {})
         for value in (threshold, *self.thresholds.values()):
@@ -89,9 +95,14 @@ class WindowClassifier:
         )
         self.gate = gate
         self._is_speech = open_gate(gate)
+        self.profile = profile
+        if profile is not None:
+            profile.check_fits(model)
+        # In the order of the scores.
+        self.labels: tuple[str, ...] = model.metadata.labels if profile is None else profile.labels
         for label in self.thresholds:
-            if label not in model.metadata.labels:
-                labels = ", ".join(model.metadata.labels)
+            if label not in self.labels:
+                labels = ", ".join(self.labels)
                 raise ValueError(f"a threshold for {label!r}, which is none of {labels}")
 
     def outcome(self, samples: FloatArray, speech: FloatArray | None = None) -> Outcome:
@@ -101,6 +112,31 @@ class WindowClassifier:
             samples: float32, shape (n,), n >= 1, at the model's sample rate.
             speech: the samples as ``frontend.trim`` leaves them, where that is known already.
         """
+        if self.profile is None:
+            features = self._features(samples, speech)
+            return features if isinstance(features, str) else self.model.predict(features)
+        observed = self.observe(samples, speech)
+        if isinstance(observed, str):
+            return observed
+        return self.profile.predict(
+            self.model.metadata.labels, observed.probabilities, observed.inputs
+        )
+
+    def observe(self, samples: FloatArray, speech: FloatArray | None = None) -> Observation | str:
+        """What the model gives, whatever the profile, or the reason why that is nothing.
+
+        Args:
+            samples: as for :meth:`outcome`.
+            speech: the same.
+
+        Raises:
+            ModelError: the model gives no embedding.
+        """
+        features = self._features(samples, speech)
+        return features if isinstance(features, str) else self.model.observe(features)
+
+    def _features(self, samples: FloatArray, speech: FloatArray | None) -> FloatArray | str:
+        """The model's input, or the reason why there is none."""
         frontend = self.model.frontend
         decision = self.model.metadata.decision
         if level_dbfs(samples, frontend.sample_rate) < decision.silence_dbfs:
@@ -111,19 +147,18 @@ class WindowClassifier:
             return TOO_SHORT
         if self._is_speech is not None and not self._is_speech(samples, frontend.sample_rate):
             return NO_SPEECH
-        return self.model.predict(frontend.features(speech))
+        return frontend.features(speech)
 
     def result(self, outcome: Outcome, start: float, end: float) -> Result:
         """The result for an outcome, from `start` to `end` in seconds of the recording."""
         if isinstance(outcome, str):
             return Result(None, None, None, start, end, outcome)
-        labels = self.model.metadata.labels
         best = int(np.argmax(outcome))
         confidence = float(outcome[best])
-        scores = {label: float(p) for label, p in zip(labels, outcome)}
-        if confidence < self.thresholds.get(labels[best], self.threshold):
+        scores = {label: float(p) for label, p in zip(self.labels, outcome)}
+        if confidence < self.thresholds.get(self.labels[best], self.threshold):
             return Result(None, confidence, scores, start, end, UNCERTAIN)
-        return Result(labels[best], confidence, scores, start, end)
+        return Result(self.labels[best], confidence, scores, start, end)
 
 
 def level_dbfs(samples: FloatArray, sample_rate: int) -> float:

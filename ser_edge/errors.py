@@ -29,3 +29,7 @@ class ModelError(SerEdgeError, ValueError):
 
 class DependencyError(SerEdgeError, ImportError):
     """A package or system library that is missing or does not fit."""
+
+
+class ProfileError(SerEdgeError, ValueError):
+    """A profile that is broken or made for another model, or clips of which none can be made."""

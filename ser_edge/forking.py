@@ -18,6 +18,8 @@ from typing import Any, Protocol
 LATE_IMPORTS = (
     "ctypes",
     "html",
+    "ser_edge.adapt",
+    "ser_edge.profile",
     "shlex",
     "shutil",
     "soundfile",

@@ -13,16 +13,20 @@ from ser_edge import features
 from ser_edge.errors import ModelError
 from ser_edge.schema import Object, parse_json
 
-FORMAT = 1
+FORMAT = 2  # 1 has no embeddings; it is read for ever
 
 LAYOUTS = ("features_frames", "frames_features")
 FEATURES = ("zero_crossing_rate", "rms", "mfcc", "delta", "psf_mfcc")  # of `ser_edge.features`
 QUANTIZATIONS = ("none", "dynamic", "float16", "int8")
 
+_FIRST_WITH_EMBEDDINGS = 2  # format
+
 # Bounds that no sensible model reaches, but that keep a hostile one from filling memory.
 _MAX_LABELS = 100
 _MIN_STD = 1e-12
 _MAX_FEATURES = 8
+_MAX_OUTPUTS = 16
+_MAX_EMBEDDING = 4096
 _MAX_ROWS = 2048
 _MAX_SAMPLE_RATE = 192_000
 _MAX_WINDOW_SECONDS = 60.0
@@ -143,6 +147,16 @@ class Reference(NamedTuple):
     scores: tuple[float, ...]
 
 
+class Embedding(NamedTuple):
+    """An inner activation that the model gives beside the probabilities, shape (size,)."""
+
+    output: int  # place among the outputs of the flatbuffer; 0 are the probabilities
+    layer: str  # that computes it
+    size: int  # units
+    mean: tuple[float, ...]  # of each unit over the training clips
+    std: tuple[float, ...]  # 0 for a unit that never fires, which is left out
+
+
 class Metadata(NamedTuple):
     """The metadata of a model file."""
 
@@ -153,6 +167,8 @@ class Metadata(NamedTuple):
     quantization: str  # one of QUANTIZATIONS
     flatbuffer: Flatbuffer
     reference: Reference | None
+    embedding: Embedding | None  # of the last hidden layer
+    utterance_embedding: Embedding | None  # of the pooling over time
     details: Mapping[str, Any]  # what informs people: training, accuracy, converter, ...
 
     @classmethod
@@ -177,6 +193,10 @@ class Metadata(NamedTuple):
                 f"decision.window_hop_seconds is {decision.window_hop_seconds:g}, but must not "
                 f"exceed the window, {frontend.window_seconds:g}: audio would be left out"
             )
+        embedding = _parse_embedding(entry, "embedding", version)
+        utterance_embedding = _parse_embedding(entry, "utterance_embedding", version)
+        if embedding is None and utterance_embedding is not None:
+            raise ModelError("utterance_embedding needs embedding, in the model's metadata")
         return cls(
             name=entry.text("name"),
             labels=labels,
@@ -185,6 +205,8 @@ class Metadata(NamedTuple):
             quantization=entry.choice("quantization", QUANTIZATIONS),
             flatbuffer=_parse_flatbuffer(entry.value("flatbuffer")),
             reference=_parse_reference(entry.value("reference", None), len(labels)),
+            embedding=embedding,
+            utterance_embedding=utterance_embedding,
             details=entry.rest(),
         )
 
@@ -313,6 +335,25 @@ def _parse_flatbuffer(data: Any) -> Flatbuffer:
     flatbuffer = Flatbuffer(entry.integer("bytes", 1, 2**31), entry.text("sha256"))
     entry.finish()
     return flatbuffer
+
+
+def _parse_embedding(metadata: Object, key: str, version: int) -> Embedding | None:
+    data = metadata.value(key, None) if version >= _FIRST_WITH_EMBEDDINGS else None
+    if data is None:
+        return None
+    entry = Object(data, key)
+    size = entry.integer("size", 1, _MAX_EMBEDDING)
+    embedding = Embedding(
+        output=entry.integer("output", 1, _MAX_OUTPUTS),
+        layer=entry.text("layer"),
+        size=size,
+        mean=entry.numbers("mean", size),
+        std=entry.numbers("std", size),
+    )
+    entry.finish()
+    if len(embedding.mean) != size or len(embedding.std) != size or min(embedding.std) < 0:
+        raise ModelError(f"{key} needs {size} mean and as many std, none of these below zero")
+    return embedding
 
 
 def _parse_reference(data: Any, n_labels: int) -> Reference | None:

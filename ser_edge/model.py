@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,33 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _MIN_PROBABILITY = 1e-9  # well below what a quantized softmax can distinguish from zero
+_MAX_DEVIATION = 3.0  # standard deviations: what is further off counts as this
+
+
+class Observation(NamedTuple):
+    """What a model gives for a window, or the mean of it over a recording's windows."""
+
+    probabilities: npt.NDArray[np.float64]  # of the labels, shape (n_labels,)
+    # What a profile's weights multiply: all embeddings, standardized, shape (n_inputs,).
+    inputs: npt.NDArray[np.float64]
+    embedding: FloatArray  # float32, shape (size,), as the network computes it
+    utterance_embedding: FloatArray | None  # the same
+
+
+def mean_observation(observations: Sequence[Observation]) -> Observation:
+    """The mean of the observations of a recording's windows, of which there is at least one."""
+    first = observations[0]
+    if len(observations) == 1:
+        return first
+    probabilities, inputs, embeddings, utterance_embeddings = zip(*observations)
+    return Observation(
+        np.mean(probabilities, axis=0),
+        np.mean(inputs, axis=0),
+        np.mean(embeddings, axis=0, dtype=np.float32),
+        None
+        if first.utterance_embedding is None
+        else np.mean(utterance_embeddings, axis=0, dtype=np.float32),
+    )
 
 
 class Model:
@@ -59,7 +87,7 @@ class Model:
         interpreter, self.runtime = self._load()
         self._interpreter = interpreter
         self._input = self._only_tensor("input", interpreter.get_input_details())
-        self._output = self._only_tensor("output", interpreter.get_output_details())
+        self._output, *self._embeddings = self._outputs(interpreter.get_output_details())
         self._check_shapes()
         self.operators: tuple[str, ...] = tuple(
             sorted({op["op_name"] for op in interpreter._get_ops_details()} - {"DELEGATE"})
@@ -75,6 +103,12 @@ class Model:
     def __reduce__(self) -> tuple[Any, ...]:
         return functools.partial(Model, num_threads=self.num_threads), (self.path,)
 
+    @property
+    def n_inputs(self) -> int:
+        """Length of ``Observation.inputs``; 0 for a model that cannot be adapted."""
+        specs = (self.metadata.embedding, self.metadata.utterance_embedding)
+        return sum(spec.size for spec in specs if spec is not None)
+
     def predict(self, features: FloatArray) -> npt.NDArray[np.float64]:
         """Probabilities of the labels for one window.
 
@@ -87,6 +121,66 @@ class Model:
         Raises:
             ModelError: the model failed, or gave something else than probabilities.
         """
+        (raw,) = self._run(features, [self._output])
+        return self._probabilities(raw)
+
+    def observe(self, features: FloatArray) -> Observation:
+        """The probabilities of one window, as :meth:`predict` gives them, and its embeddings.
+
+        Args:
+            features: as for :meth:`predict`.
+
+        Raises:
+            ModelError: the model gives no embedding, it failed, or gave no probabilities.
+        """
+        self.check_adaptable()
+        raw, *activations = self._run(features, [self._output, *self._embeddings])
+        vectors = [
+            _dequantized(values, tensor) for values, tensor in zip(activations, self._embeddings)
+        ]
+        if not all(np.isfinite(vector).all() for vector in vectors):
+            raise ModelError(f"{self.path}: the model's embedding is not finite")
+        inputs = [
+            np.clip((vector - mean) * scale, -limit, limit)
+            for vector, (mean, scale, limit) in zip(vectors, self._scaling)
+        ]
+        return Observation(
+            self._probabilities(raw),
+            np.concatenate(inputs),
+            vectors[0].astype(np.float32),
+            vectors[1].astype(np.float32) if len(vectors) > 1 else None,
+        )
+
+    def check_adaptable(self) -> None:
+        """Refuse a model without an embedding.
+
+        Raises:
+            ModelError: it has none.
+        """
+        if not self._embeddings:
+            raise ModelError(
+                f"the model {self.metadata.name} gives no embedding, so it cannot be adapted: "
+                "convert it again"
+            )
+
+    @functools.cached_property
+    def _scaling(self) -> list[tuple[Any, Any, Any]]:
+        """Mean, factor and limit of the units of each embedding.
+
+        The squares of the scaled units of a training clip sum to 1 on average.
+        """
+        scaling = []
+        for spec in (self.metadata.embedding, self.metadata.utterance_embedding):
+            if spec is not None:
+                std = np.asarray(spec.std)
+                fires = std > 0
+                unit = 1 / np.sqrt(max(1, fires.sum()))
+                factor = np.where(fires, unit / np.where(fires, std, 1.0), 0.0)
+                scaling.append((np.asarray(spec.mean), factor, _MAX_DEVIATION * unit))
+        return scaling
+
+    def _run(self, features: FloatArray, outputs: list[dict[str, Any]]) -> list[npt.NDArray[Any]]:
+        """The tensors of these outputs for one window, without the batch."""
         shaped = _quantized(features, self._input).reshape(self._input["shape"])
         with self._lock:
             if self._interpreter is None:  # in a forked child
@@ -96,11 +190,13 @@ class Model:
                 self._interpreter.reset_all_variables()
                 self._interpreter.set_tensor(self._input["index"], shaped)
                 self._interpreter.invoke()
-                raw = self._interpreter.get_tensor(self._output["index"])
+                return [self._interpreter.get_tensor(output["index"])[0] for output in outputs]
             except RuntimeError as error:
                 reason = runtime.explain(str(error), self.runtime)
                 raise ModelError(f"{self.path} failed: {reason}") from error
-        probabilities = _dequantized(raw[0], self._output)
+
+    def _probabilities(self, raw: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        probabilities = _dequantized(raw, self._output)
         if not (np.isfinite(probabilities).all() and probabilities.sum() > 0):
             raise ModelError(f"{self.path}: the model's output is not a set of probabilities")
         return temperature_scaled(probabilities, self.metadata.decision.temperature)
@@ -116,6 +212,29 @@ class Model:
             return runtime.interpreter(self._content, self.num_threads)
         except ModelError as error:
             raise ModelError(f"{self.path} {error}") from error
+
+    def _outputs(self, tensors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The tensor of the probabilities, then those of the embeddings."""
+        specs = [
+            spec
+            for spec in (self.metadata.embedding, self.metadata.utterance_embedding)
+            if spec is not None
+        ]
+        if len(tensors) <= max((spec.output for spec in specs), default=0):
+            raise ModelError(
+                f"{self.path}: the model has {len(tensors)} outputs, but its metadata tell of more"
+            )
+        if not specs:
+            return [self._only_tensor("output", tensors)]
+        for spec in specs:
+            shape = tuple(int(n) for n in tensors[spec.output]["shape"])
+            if shape != (1, spec.size):
+                raise ModelError(
+                    f"{self.path}: output {spec.output} gives {_times(shape)} values for an "
+                    f"embedding of {spec.size}"
+                )
+        wanted = [tensors[0], *(tensors[spec.output] for spec in specs)]
+        return [self._only_tensor("output", [tensor]) for tensor in wanted]
 
     def _only_tensor(self, role: str, tensors: list[dict[str, Any]]) -> dict[str, Any]:
         if len(tensors) != 1:

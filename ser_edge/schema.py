@@ -11,13 +11,15 @@ from ser_edge.errors import ModelError
 _MAX_TEXT = 10_000  # characters
 _MAX_NESTING = 20
 _MAX_NUMBER = 1e12
+_DOCUMENT = "the model's metadata"
 
 
-def parse_json(text: bytes) -> Any:
+def parse_json(text: bytes, document: str = _DOCUMENT) -> Any:
     """Parse JSON that may be hostile.
 
     Args:
         text: UTF-8, UTF-16 or UTF-32, as ``json.loads`` detects.
+        document: what it is, for error messages.
 
     Raises:
         ModelError: it is not JSON, holds NaN or an infinity by name, or nests too deep.
@@ -29,8 +31,8 @@ def parse_json(text: bytes) -> Any:
     try:
         data = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"the model's metadata is not valid JSON: {error}") from error
-    _check_nesting(data)
+        raise ModelError(f"{document} is not valid JSON: {error}") from error
+    _check_nesting(data, document)
     return data
 
 
@@ -44,6 +46,7 @@ class Object:
     Args:
         data: what should be the object.
         path: where it lies in the document; error messages begin with it.
+        document: what holds it; error messages end with it.
 
     Raises:
         ModelError: the data are no object.
@@ -57,18 +60,19 @@ class Object:
         ser_edge.errors.ModelError: decision.temperature is missing in the model's metadata
     """
 
-    def __init__(self, data: Any, path: str) -> None:
+    def __init__(self, data: Any, path: str, document: str = _DOCUMENT) -> None:
         if not isinstance(data, Mapping):
-            raise ModelError(f"{path} is not an object, in the model's metadata")
+            raise ModelError(f"{path} is not an object, in {document}")
         self._left = dict(data)
         self._path = path
+        self._document = document
 
     def value(self, key: str, *default: Any) -> Any:
         """An entry of any type."""
         if key not in self._left:
             if default:
                 return default[0]
-            raise ModelError(f"{self._path}.{key} is missing in the model's metadata")
+            raise ModelError(f"{self._path}.{key} is missing in {self._document}")
         return self._left.pop(key)
 
     def number(self, key: str, low: float, high: float, *default: Any) -> Any:
@@ -139,12 +143,12 @@ class Object:
         if self._left:
             # Escaped, for they may hold what no terminal should show.
             names = ", ".join(f"{self._path}.{repr(key)[1:-1]}" for key in list(self._left)[:3])
-            raise ModelError(f"{names[:200]}: unknown to this ser-edge, in the model's metadata")
+            raise ModelError(f"{names[:200]}: unknown to this ser-edge, in {self._document}")
 
     def _wrong(self, key: str, value: Any, wanted: str) -> ModelError:
         shown = repr(value)[:60]
         return ModelError(
-            f"{self._path}.{key} is {shown}, but must be {wanted}, in the model's metadata"
+            f"{self._path}.{key} is {shown}, but must be {wanted}, in {self._document}"
         )
 
 
@@ -152,7 +156,7 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number")
 
 
-def _check_nesting(data: Any) -> None:
+def _check_nesting(data: Any, document: str) -> None:
     """Refuse what parses but is too deep to be copied or written again."""
     level = [data]
     for _ in range(_MAX_NESTING):
@@ -163,4 +167,4 @@ def _check_nesting(data: Any) -> None:
             for item in (outer.values() if isinstance(outer, dict) else outer)
         ]
     if level:
-        raise ModelError(f"the model's metadata is nested more than {_MAX_NESTING} deep")
+        raise ModelError(f"{document} is nested more than {_MAX_NESTING} deep")

@@ -299,8 +299,8 @@ def test_what_is_no_object_is_refused(text: bytes) -> None:
 
 
 def test_a_newer_format_asks_for_a_newer_ser_edge() -> None:
-    with pytest.raises(ModelError, match="format 2, but this ser-edge reads format 1: upgrade"):
-        parse({"format": 2, "shape": "unheard of"})
+    with pytest.raises(ModelError, match="format 3, but this ser-edge reads format 2: upgrade"):
+        parse({"format": 3, "shape": "unheard of"})
 
 
 def test_what_informs_people_may_be_anything() -> None:

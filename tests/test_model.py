@@ -165,8 +165,10 @@ def test_at_least_one_thread(num_threads: int) -> None:
 
 
 def test_front_end_of_another_model(tmp_path: Path) -> None:
-    flatbuffer, _ = bundled()
-    text = refusal(write(tmp_path / "model.tflite", flatbuffer, METADATA))
+    flatbuffer, bundled_metadata = bundled()
+    outputs = {key: bundled_metadata[key] for key in ("embedding", "utterance_embedding")}
+    metadata = {**METADATA, "format": 2, **outputs}
+    text = refusal(write(tmp_path / "model.tflite", flatbuffer, metadata))
     assert "but its front end gives 1 x 7 x 101" in text
 
 

@@ -120,7 +120,7 @@ def test_metadata_that_is_wrong_names_file_and_entry(tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     write(path, flatbuffer, edited(metadata, "frontend.layout", "sideways"))
     assert "frontend.layout is 'sideways'" in refusal(path)
-    write(path, flatbuffer, {**metadata, "format": 2})
+    write(path, flatbuffer, {**metadata, "format": 3})
     assert "upgrade ser-edge" in refusal(path)
     write(path, flatbuffer, b'{"format": NaN}')
     assert "NaN is not a number" in refusal(path)

@@ -14,6 +14,7 @@ from ser_edge.errors import SerEdgeError
 from ser_edge.gate import SPEECH
 from ser_edge.metadata import Metadata
 from ser_edge.model import Model
+from ser_edge.profile import Profile
 
 from ..corpus.clips import SPLITS, Clip, label_indices, read_index
 from ..corpus.conditions import CONDITIONS
@@ -54,6 +55,12 @@ _EVERY_CLIP = (
     show_default=True,
     help="What the clips are grouped by.",
 )
+@click.option(
+    "--profile",
+    "profile_file",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Measure the model as a profile of ser-edge adapt changes it.",
+)
 @seed_option("Of the conditions and the intervals.")
 @click.option("--json", "as_json", is_flag=True, help="Everything, as one JSON object.")
 @click.option(
@@ -63,6 +70,7 @@ _EVERY_CLIP = (
 )
 def evaluate(
     model: str,
+    profile_file: str | None,
     index: Path | None,
     split: str,
     conditions: tuple[str, ...],
@@ -98,16 +106,18 @@ def evaluate(
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--plot") from error
     loaded = Model(model)
+    profile = None if profile_file is None else Profile.read(profile_file)
     metadata = loaded.metadata
-    reports = _measure(loaded, clips, wanted, by, seed)
+    labels = metadata.labels if profile is None else profile.labels
+    reports = _measure(loaded, profile, clips, wanted, by, seed)
     if figure is not None:
         from ..evaluate.plot import draw
 
         title = f"{metadata.name}, {wanted[0]}, {split} speakers"
-        draw(figure, title, metadata.labels, reports[wanted[0]])
+        draw(figure, title, labels, reports[wanted[0]])
         save_figure(figure, str(plot))
     if as_json:
-        click.echo(_as_json(metadata, split, by, seed, reports))
+        click.echo(_as_json(metadata, labels, split, by, seed, reports))
         return
     click.echo(f"{metadata.name}: {len(clips)} clips, split {split}, seed {seed}")
     click.echo(_EVERY_CLIP)
@@ -122,17 +132,24 @@ def evaluate(
     if by == "corpus":
         for name, report in reports[wanted[0]].items():
             click.echo()
-            click.echo(_confusion(name, metadata.labels, report))
+            click.echo(_confusion(name, labels, report))
 
 
 def _measure(
-    model: Model, clips: Sequence[Clip], conditions: Sequence[str], by: str, seed: int
+    model: Model,
+    profile: Profile | None,
+    clips: Sequence[Clip],
+    conditions: Sequence[str],
+    by: str,
+    seed: int,
 ) -> dict[str, dict[str, GroupReport]]:
     """Reports by condition and group."""
     from ..evaluate import predictions
 
-    collected = predictions.collect(model, clips, conditions, seed=seed, progress=progress("clips"))
-    labels = label_indices(clips, model.metadata.labels)
+    collected = predictions.collect(
+        model, clips, conditions, profile=profile, seed=seed, progress=progress("clips")
+    )
+    labels = label_indices(clips, model.metadata.labels if profile is None else profile.labels)
     return {
         condition: group_reports(labels, found, clips, by=by, seed=seed)
         for condition, found in collected.items()
@@ -141,6 +158,7 @@ def _measure(
 
 def _as_json(
     metadata: Metadata,
+    labels: Sequence[str],
     split: str,
     by: str,
     seed: int,
@@ -150,7 +168,7 @@ def _as_json(
         "schema": JSON_SCHEMA,
         "model": metadata.name,
         "flatbuffer_sha256": metadata.flatbuffer.sha256,
-        "labels": list(metadata.labels),
+        "labels": list(labels),
         "split": split,
         "by": by,
         "seed": seed,

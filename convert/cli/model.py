@@ -55,7 +55,15 @@ _PATH = click.Path(exists=True, path_type=Path)
     help="How the weights are stored.",
 )
 @click.option(
-    "--calibrate", type=_PATH, help="Typical recordings for int8: an index, or a folder of audio."
+    "--calibrate",
+    type=_PATH,
+    help="Typical recordings for int8 and for the embedding: an index, or a folder of audio.",
+)
+@click.option(
+    "--embedding",
+    metavar="LAYER",
+    help="With --calibrate: whose activation lets ser-edge adapt the model.  "
+    "[default: the last hidden layer, where that is plain]",
 )
 @click.option(
     "--verify", type=_PATH, help="Recordings to verify with: an index, or a folder of audio."
@@ -103,6 +111,7 @@ def model(
     licence: str,
     quantize: str,
     calibrate: Path | None,
+    embedding: str | None,
     verify: Path | None,
     min_agreement: float,
     report: Path | None,
@@ -125,6 +134,8 @@ def model(
         )
     if quantize == "int8" and calibrate is None:
         raise click.UsageError("--quantize int8 needs --calibrate")
+    if embedding is not None and calibrate is None:
+        raise click.UsageError("--embedding needs --calibrate")
     if report is not None and verify is None:
         raise click.UsageError("--report needs --verify")
     spec = frontends.read(frontend_file) if frontend_file else frontends.preset(str(preset))
@@ -137,6 +148,7 @@ def model(
         licence=licence,
         quantization=quantize,
         calibrate=calibrate,
+        embedding=embedding,
         verify=verify,
         min_agreement=min_agreement,
         allow_code=allow_code,

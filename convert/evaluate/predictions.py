@@ -15,6 +15,7 @@ from ser_edge import audio
 from ser_edge.classifier import Classifier
 from ser_edge.gate import OFF
 from ser_edge.model import Model
+from ser_edge.profile import Profile
 
 from ..corpus.clips import Clip, label_indices
 from ..corpus.conditions import CONDITIONS, degrade
@@ -41,6 +42,7 @@ def collect(
     clips: Sequence[Clip],
     conditions: Sequence[str],
     *,
+    profile: Profile | None = None,
     seed: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Predictions]:
@@ -50,6 +52,7 @@ def collect(
         model: a packed model.
         clips: of one or more corpora.
         conditions: of :data:`ser_edge.convert.corpus.conditions.CONDITIONS`.
+        profile: what adapts the model; the labels are then the profile's.
         seed: of the conditions; each clip gets the same noise whatever else is measured.
         progress: called with the number of clips done and their total.
 
@@ -59,11 +62,12 @@ def collect(
     Raises:
         SerEdgeError: a clip cannot be read or has a label that the model does not know.
     """
-    labels = label_indices(clips, model.metadata.labels)
-    by_default, undecided = Classifier(model), Classifier(model, threshold=0.0, gate=OFF)
+    by_default = Classifier(model, profile=profile)
+    undecided = Classifier(model, threshold=0.0, gate=OFF, profile=profile)
+    labels = label_indices(clips, by_default.labels)
     sample_rate = model.frontend.sample_rate
     voices = _voices(clips, conditions, sample_rate, seed)
-    collected = {condition: _empty(labels, model) for condition in conditions}
+    collected = {condition: _empty(labels, len(by_default.labels)) for condition in conditions}
     for row, clip in enumerate(clips):
         clean = audio.load(clip.path, sample_rate)
         others = [voice for path, voice in voices.items() if path != clip.path]
@@ -73,7 +77,7 @@ def collect(
             result = by_default.classify_samples(samples, sample_rate)
             predictions.passed[row] = result.scores is not None
             if result.label is not None:
-                predictions.predicted[row] = model.metadata.labels.index(result.label)
+                predictions.predicted[row] = by_default.labels.index(result.label)
             # The gate changes no scores, but which windows of a longer clip count.
             if result.scores is None or samples.size > model.frontend.window_samples:
                 result = undecided.classify_samples(samples, sample_rate)
@@ -84,8 +88,8 @@ def collect(
     return collected
 
 
-def _empty(labels: NDArray[np.int64], model: Model) -> Predictions:
-    n, n_labels = len(labels), len(model.metadata.labels)
+def _empty(labels: NDArray[np.int64], n_labels: int) -> Predictions:
+    n = len(labels)
     wrong = np.full((n, n_labels), 1.0 / (n_labels - 1))
     wrong[np.arange(n), labels] = 0.0
     return Predictions(

@@ -16,11 +16,11 @@ from ser_edge import audio
 from ser_edge.decision import default_rules
 from ser_edge.errors import ModelError
 from ser_edge.frontend import Frontend
-from ser_edge.metadata import FrontendSpec
+from ser_edge.metadata import FORMAT, FrontendSpec
 
 from ..corpus import clips
 from ..package import pack
-from . import sandbox, source_file, tflite, verify
+from . import embedding, sandbox, source_file, tflite, verify
 from .label_order import BetterOrder, better_order
 from .verify import Verification
 
@@ -72,7 +72,9 @@ class Options:
     description: str = ""
     licence: str = ""  # terms of the model and of what it was trained on
     quantization: str = "dynamic"  # one of ser_edge.metadata.QUANTIZATIONS
-    calibrate: Path | None = None  # recordings for int8: an index, or a folder of audio
+    # Recordings for int8 and for the embedding's statistics: an index, or a folder of audio.
+    calibrate: Path | None = None
+    embedding: str | None = None  # its layer; None for the last hidden one, where that is plain
     verify: Path | None = None  # recordings to verify with: the same
     min_agreement: float = 0.98  # share of these that must get the source model's label
     allow_code: bool = False  # let code in the source model run
@@ -145,8 +147,28 @@ def convert_model(
             metadata["verification"] = verification.to_dict()
             if verification.agreement < options.min_agreement:
                 raise DisagreementError(verification, options.min_agreement)
-        pack(flatbuffer, metadata, output)
+        _pack(flatbuffer, metadata, Path(output), options, progress)
     return verification
+
+
+def _pack(
+    flatbuffer: bytes,
+    metadata: Mapping[str, Any],
+    output: Path,
+    options: Options,
+    progress: Progress,
+) -> None:
+    """Write the model file: with an embedding where recordings tell how it is spread."""
+    if options.calibrate is None:
+        if options.embedding is not None:
+            raise ModelError("an embedding needs typical recordings: --calibrate FOLDER-OR-INDEX")
+    elif options.embedding is not None or embedding.is_plain(flatbuffer):
+        found = clips.find(options.calibrate, labels=options.labels, split="train")
+        progress("computing the embedding's mean and deviation")
+        chosen = clips.spread(found, embedding.STATISTICS_CLIPS)
+        embedding.embed(flatbuffer, metadata, chosen, output, layer=options.embedding)
+        return
+    pack(flatbuffer, metadata, output)
 
 
 def _calibration(frontend: Frontend, options: Options, counters: Counters) -> Any:
@@ -211,7 +233,7 @@ def _metadata(
     source: str, path: Path, spec: FrontendSpec, options: Options, facts: Mapping[str, Any]
 ) -> dict[str, Any]:
     return {
-        "format": 1,
+        "format": FORMAT,
         "name": options.name,
         "description": options.description,
         "licence": options.licence,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ser_edge.errors import SerEdgeError
-from ser_edge.metadata import Metadata
+from ser_edge.metadata import FORMAT, Metadata
 
 from ..backend import compute_in_one_order, versions
 from ..corpus.clips import LABELS, Clip
@@ -106,7 +106,7 @@ def train(
     return release.calibrate_and_pack(
         flatbuffer,
         {
-            "format": 1,
+            "format": FORMAT,
             "name": name,
             "description": "Six emotions from speech: "
             f"{config.architecture} network, dynamic range",

@@ -13,19 +13,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_edge import model_file
 from ser_edge.classifier import Classifier
 from ser_edge.decision import default_rules
 from ser_edge.errors import SerEdgeError
 from ser_edge.metadata import Metadata
 from ser_edge.model import temperature_scaled
 
-from ..corpus.clips import LICENCES, Clip, label_indices
+from ..corpus.clips import LICENCES, Clip, label_indices, spread
 from ..evaluate.metrics import (
     expected_calibration_error,
     fit_temperature,
     measure_by_corpus,
     risk_coverage,
 )
+from ..export import embedding
 from ..package import pack
 
 COVERAGE = 0.8  # share of the dev clips whose confidence reaches the threshold
@@ -110,7 +112,12 @@ def calibrate_and_pack(
         },
     }
     decision = default_rules(window_seconds, temperature=temperature, threshold=threshold)
-    return pack(flatbuffer, {**metadata, "decision": decision, "accuracy": accuracy}, output)
+    complete = {**metadata, "decision": decision, "accuracy": accuracy}
+    if not embedding.is_plain(flatbuffer):
+        return pack(flatbuffer, complete, output)
+    train = spread([c for c in clips if c.split == "train"], embedding.STATISTICS_CLIPS)
+    embedding.embed(flatbuffer, complete, train, Path(output))
+    return model_file.read_metadata(output)
 
 
 def predict(

@@ -22,7 +22,7 @@ from ser_edge.cli.options import (
 from ser_edge.errors import SerEdgeError
 
 # Each is a function in a module of its own name, which is loaded only when the command is used.
-COMMANDS = ("bench", "classify", "doctor", "info", "listen")
+COMMANDS = ("adapt", "bench", "classify", "doctor", "info", "listen")
 
 _PREFIX = "SER_EDGE"  # of the options' variables in the environment
 _PASSWORD_VARIABLE = f"{_PREFIX}_LISTEN_MQTT_PASSWORD"  # no option: all users see those

@@ -25,7 +25,13 @@ from ser_edge.cli.machine import (
     this_machine,
     throttling,
 )
-from ser_edge.cli.options import load_classifier, model_option, threads_option
+from ser_edge.cli.options import (
+    load_classifier,
+    model_option,
+    profile_name,
+    profile_option,
+    threads_option,
+)
 from ser_edge.errors import SerEdgeError
 
 if TYPE_CHECKING:
@@ -69,6 +75,7 @@ class Report:
     peak_mb: float  # resident memory of that process
     temperature_c: float | None  # after the runs
     throttling: tuple[str, ...] | None  # None where it cannot be known
+    profile: str | None = None  # name of what adapts the model
 
     def score(self) -> str:
         """One line to compare devices by."""
@@ -77,14 +84,18 @@ class Report:
             f"cold start {self.cold_start_s:.2f} s, peak {self.peak_mb:.0f} MB | {self.machine} | "
             f"Python {self.python}, {self.runtime}, numpy {self.numpy} | "
             f"{self.model} {self.model_sha256[:8]}"
+            + (f" + {self.profile}" if self.profile is not None else "")
         )
 
 
-def benchmark(model: str = "default", *, threads: int = 1, runs: int = 50) -> Report:
+def benchmark(
+    model: str = "default", *, profile: str | None = None, threads: int = 1, runs: int = 50
+) -> Report:
     """Measure one model on this device, on a window of generated speech.
 
     Args:
         model: a bundled model's name or a file's path.
+        profile: the file of what adapts it.
         threads: threads of the interpreter.
         runs: how often each step is timed.
 
@@ -97,8 +108,8 @@ def benchmark(model: str = "default", *, threads: int = 1, runs: int = 50) -> Re
         path = os.path.join(folder, "reference.wav")
         _write_wav(path, _RATE, _SECONDS)
         # First, for Linux counts this process's own memory as its children's, too.
-        cold_starts = [_cold_start(model, path) for _ in range(_COLD_STARTS)]
-        classifier = load_classifier(model, num_threads=threads)
+        cold_starts = [_cold_start(model, profile, path) for _ in range(_COLD_STARTS)]
+        classifier = load_classifier(model, profile=profile, num_threads=threads)
         loaded = classifier.model
         seconds = loaded.metadata.frontend.window_seconds
         _write_wav(path, loaded.frontend.sample_rate, seconds)
@@ -122,11 +133,13 @@ def benchmark(model: str = "default", *, threads: int = 1, runs: int = 50) -> Re
         peak_mb=max(peak for _, peak in cold_starts),
         temperature_c=temperature(),
         throttling=throttling(),
+        profile=None if profile is None else profile_name(profile),
     )
 
 
 @click.command()
 @model_option("The model to measure.")
+@profile_option
 @threads_option
 @click.option(
     "--runs",
@@ -136,9 +149,9 @@ def benchmark(model: str = "default", *, threads: int = 1, runs: int = 50) -> Re
     help="How often each step is timed.",
 )
 @click.option("--json", is_flag=True, help="One JSON object.")
-def bench(model: str, threads: int, runs: int, json: bool) -> None:
+def bench(model: str, profile: str | None, threads: int, runs: int, json: bool) -> None:
     """Measure how fast this device is; the last line compares devices."""
-    report = benchmark(model, threads=threads, runs=runs)
+    report = benchmark(model, profile=profile, threads=threads, runs=runs)
     click.echo(_json(report) if json else _table(report))
 
 
@@ -184,9 +197,11 @@ sys.exit(status != 0)
 """
 
 
-def _cold_start(model: str, path: str) -> tuple[float, float]:
+def _cold_start(model: str, profile: str | None, path: str) -> tuple[float, float]:
     """Seconds and peak MB of a process that classifies a recording."""
     command = [sys.executable, "-m", "ser_edge", "classify", "--model", model, path]
+    if profile is not None:
+        command += ["--profile", profile]
     launched = subprocess.run(
         [sys.executable, "-S", "-c", _LAUNCHER, *command], capture_output=True, text=True
     )
@@ -210,7 +225,10 @@ def _write_wav(path: str, sample_rate: int, seconds: float) -> None:
 
 
 def _json(report: Report) -> str:
-    return json.dumps({"schema": REPORT_SCHEMA, **asdict(report), "score": report.score()})
+    fields = asdict(report)
+    if report.profile is None:
+        del fields["profile"]
+    return json.dumps({"schema": REPORT_SCHEMA, **fields, "score": report.score()})
 
 
 def _table(report: Report) -> str:

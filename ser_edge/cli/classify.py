@@ -16,6 +16,7 @@ from ser_edge.cli.options import (
     decision_options,
     load_classifier,
     log,
+    origin,
     raw_options,
     top_option,
 )
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 def classify(
     paths: tuple[str, ...],
     model: str,
+    profile: str | None,
     threshold: tuple[tuple[str | None, float], ...],
     threads: int,
     gate: str,
@@ -106,11 +108,13 @@ def classify(
             unlisted.append((path, str(error)))
     from ser_edge.audio import open_audio
 
-    classifier = load_classifier(model, threshold=threshold, num_threads=threads, gate=gate)
+    classifier = load_classifier(
+        model, profile=profile, threshold=threshold, num_threads=threads, gate=gate
+    )
     pictures = None if plot is None else _pictures(plot, paths, classifier.labels)
     writer: Writer
     if json:
-        writer = JsonLines(classifier.model.metadata.name)
+        writer = JsonLines(origin(classifier, profile))
     elif csv:
         writer = Csv(classifier.labels)
     else:

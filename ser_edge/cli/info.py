@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ser_edge.cli.machine import installed_version
-from ser_edge.cli.options import is_verbose, load_classifier
+from ser_edge.cli.options import is_verbose, load_classifier, profile_option
 from ser_edge.cli.terminal import encodable, printable, width
 
 if TYPE_CHECKING:
@@ -22,14 +22,20 @@ _NAME_CELLS = 11
 
 @click.command()
 @click.argument("model", default="default", metavar="[NAME-OR-FILE]")
+@profile_option
 @click.option("--json", is_flag=True, help="Everything, as one JSON object.")
 @click.pass_context
-def info(context: click.Context, model: str, json: bool) -> None:
-    """Show what a model is, how good, and on what.
+def info(context: click.Context, model: str, profile: str | None, json: bool) -> None:
+    """Show what a model is, how good, and on what; with --profile, the profile, too.
 
     With -v everything that the file says of itself: front end, operators, training, confusions.
     """
-    description = describe(load_classifier(model).model)
+    classifier = load_classifier(model, profile=profile)
+    description = describe(classifier.model)
+    if classifier.profile is not None:
+        described = classifier.profile.to_dict()
+        del described["bias"], described["weights"]
+        description["profile"] = {"file": profile, **described}
     if json:
         from json import dumps
 
@@ -67,6 +73,8 @@ def _page(description: dict[str, Any]) -> Iterator[str]:
     for name, fact in facts.items():
         if fact:
             yield from _wrapped(name, _text(fact))
+    if "profile" in description:
+        yield from _wrapped("profile", _text(_profile(description["profile"])))
     yield from _accuracy(description.get("accuracy"))
     yield from _training(description.get("training"))
     yield ""
@@ -86,6 +94,16 @@ def _decision(decision: dict[str, Any]) -> str:
     if not decision["threshold"]:
         return hop
     return f"{hop}; 'uncertain' below {_percent(decision['threshold'])}"
+
+
+def _profile(profile: dict[str, Any]) -> str:
+    counts = ", ".join(f"{label} ({count})" for label, count in profile["clips"].items())
+    text = f"{profile['file']}, of {profile['created']}, from clips of {counts}"
+    left_out = profile["leave_one_out"]
+    if left_out is None:
+        return text
+    before, after = (_percent(left_out[key]["uar"]) for key in ("before", "after"))
+    return f"{text}; recall on clips left out {after}, without it {before}"
 
 
 def _accuracy(accuracy: Any) -> Iterator[str]:

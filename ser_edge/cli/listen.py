@@ -17,6 +17,7 @@ from ser_edge.cli.options import (
     complain,
     decision_options,
     load_classifier,
+    origin,
     raw_options,
     top_option,
 )
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
 def listen(
     source: str | None,
     model: str,
+    profile: str | None,
     threshold: tuple[tuple[str | None, float], ...],
     threads: int,
     gate: str,
@@ -132,8 +134,9 @@ def listen(
         raise click.UsageError("--json and --csv exclude each other")
     if list_devices:
         return _list_devices()
-    classifier = load_classifier(model, threshold=threshold, num_threads=threads, gate=gate)
-    model_name = classifier.model.metadata.name
+    classifier = load_classifier(
+        model, profile=profile, threshold=threshold, num_threads=threads, gate=gate
+    )
     table = Table([], windows=False, labels=classifier.labels, top=top)
     rows = Csv(classifier.labels, origin="time") if csv else None
     meter = _meter(channel)
@@ -169,7 +172,7 @@ def listen(
             for result in told(windows, only_changes=only_changes, hold=hold, cooldown=cooldown):
                 now = datetime.now(timezone.utc)
                 moment = now.isoformat(timespec="milliseconds")
-                message = result_json(result, model=model_name, time=moment)
+                message = result_json(result, **origin(classifier, profile), time=moment)
                 if meter is not None:
                     meter.clear()
                 if json:

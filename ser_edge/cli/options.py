@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -72,6 +73,11 @@ def model_option(help: str) -> Callable[[Any], Any]:
     )
 
 
+profile_option = click.option(
+    "--profile", metavar="FILE.json", help="What ser-edge adapt made: the model knows a voice."
+)
+
+
 class _Threshold(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks alone
     """A probability, or a label and its probability: ``0.5`` or ``angry=0.7``."""
 
@@ -107,6 +113,7 @@ def decision_options(command: Any) -> Any:
             help="Probability below which an answer is 'uncertain', of all emotions or, as in "
             "angry=0.7, of one; may be given again.  [default: the model's own]",
         ),
+        profile_option,
         model_option("A model that comes with the package, or a .tflite of ser-edge-convert."),
     ):
         command = option(command)
@@ -116,11 +123,12 @@ def decision_options(command: Any) -> Any:
 def load_classifier(
     model: str,
     *,
+    profile: str | None = None,
     threshold: Sequence[tuple[str | None, float]] = (),
     num_threads: int = 1,
     gate: str = GATES[0],
 ) -> Classifier:
-    """A bundled model by its name, or a model file by its path."""
+    """A bundled model by its name, or a model file by its path; adapted by a profile's file."""
     from ser_edge.classifier import Classifier
     from ser_edge.model_file import find
 
@@ -137,6 +145,7 @@ def load_classifier(
             threshold=plain,
             thresholds={str(label): value for label, value in by_label.items()},
             gate=gate,
+            profile=profile,
         )
     except SerEdgeError:  # some are a ValueError, too
         raise
@@ -144,6 +153,24 @@ def load_classifier(
         raise click.BadParameter(str(error), param_hint="--threshold") from None
     log("loaded %r", classifier.model)
     return classifier
+
+
+def origin(classifier: Classifier, profile: str | None) -> dict[str, str]:
+    """What results come from, by the names that they have in JSON."""
+    names = {"model": classifier.model.metadata.name}
+    if profile is not None:
+        names["profile"] = profile_name(profile)
+    return names
+
+
+def profile_name(path: str) -> str:
+    """What a profile is called: its file's name, without folder and ending.
+
+    Example:
+        >>> profile_name("/home/pi/voice.json")
+        'voice'
+    """
+    return os.path.splitext(os.path.basename(path))[0]
 
 
 def complain(message: str) -> None:

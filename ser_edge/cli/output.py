@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import click
@@ -55,11 +55,11 @@ def result_json(result: Result, **origin: str) -> str:
 class JsonLines:
     """One JSON object a line."""
 
-    def __init__(self, model: str) -> None:
-        self._model = model
+    def __init__(self, origin: Mapping[str, str]) -> None:
+        self._origin = origin
 
     def result(self, file: str, result: Result) -> None:
-        print(result_json(result, model=self._model, file=file), flush=True)
+        print(result_json(result, **self._origin, file=file), flush=True)
 
     def error(self, file: str, message: str) -> None:
         import json

@@ -103,3 +103,17 @@ def refusal(path: Path) -> str:
     assert str(path) in text
     assert text.isprintable()
     return text
+
+
+def one_output(flatbuffer: bytes) -> bytes:
+    """A model without its outputs but the first: the vector of outputs is cut in place."""
+    import flatbuffers.number_types as types
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    content = bytearray(flatbuffer)
+    graph = schema.Model.GetRootAsModel(content, 0).Subgraphs(0)
+    table = graph._tab
+    place = table.Vector(table.Offset(8)) - types.UOffsetTFlags.bytewidth
+    content[place : place + 4] = (1).to_bytes(4, "little")
+    assert graph.OutputsLength() == 1
+    return bytes(content)
