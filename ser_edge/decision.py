@@ -16,7 +16,7 @@ from ser_edge.result import Result
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from ser_edge.profile import Profile
+    from ser_edge.adapt.profile import Profile
 
     # Probabilities of the labels, float64, shape (n_labels,), or the reason why there are none.
     Outcome = Union[npt.NDArray[np.float64], str]

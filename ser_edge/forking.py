@@ -18,13 +18,17 @@ from typing import Any, Protocol
 LATE_IMPORTS = (
     "ctypes",
     "html",
-    "ser_edge.adapt",
-    "ser_edge.profile",
+    "resource",
+    "ser_edge.adapt.fit",
+    "ser_edge.adapt.profile",
+    "ser_edge.audio.containers",
+    "ser_edge.audio.ffmpeg",
     "shlex",
     "shutil",
     "soundfile",
     "soxr",
     "tempfile",
+    "warnings",
 )
 
 LOADING = threading.RLock()  # held while a network is loaded, and what runs it imported

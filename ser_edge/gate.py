@@ -244,7 +244,7 @@ class Silero:
     def __call__(self, samples: FloatArray, sample_rate: int) -> bool:
         """Whether a quarter of a second or more is speech; as :func:`is_speech`."""
         if sample_rate != self._SAMPLE_RATE:
-            from ser_edge.resample import resample
+            from ser_edge.audio.resample import resample
 
             samples = resample(samples, sample_rate, self._SAMPLE_RATE)
         if not self._forked:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple, Union
 
 import numpy as np
 
+from ser_edge.audio.mixing import Mixer, as_frames, check_channel, decode
+from ser_edge.audio.pcm import SAMPLE_BYTES, SAMPLE_FORMATS
+from ser_edge.audio.resample import Resampler
 from ser_edge.decision import WindowClassifier
 from ser_edge.errors import AudioError
 from ser_edge.features import FloatArray
-from ser_edge.mixing import Mixer, as_frames, check_channel, decode
-from ser_edge.pcm import SAMPLE_BYTES, SAMPLE_FORMATS
-from ser_edge.resample import Resampler
 from ser_edge.result import Result
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import click
 
+from ser_edge.adapt.profile import Profile
 from ser_edge.cli.plot import open_figure, save_figure
 from ser_edge.errors import SerEdgeError
 from ser_edge.gate import SPEECH
 from ser_edge.metadata import Metadata
 from ser_edge.model import Model
-from ser_edge.profile import Profile
 
 from ..corpus.clips import SPLITS, Clip, label_indices, read_index
 from ..corpus.conditions import CONDITIONS

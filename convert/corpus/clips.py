@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_edge.audio.folders import find_audio_files
 from ser_edge.errors import SerEdgeError
-from ser_edge.folders import find_audio_files
 
 # The emotions in the order of the model's outputs.
 LABELS = ("neutral", "happy", "sad", "angry", "fear", "disgust")

@@ -17,9 +17,9 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from ser_edge.audio import open_audio
+from ser_edge.audio.folders import find_audio_files
 from ser_edge.decision import level_dbfs
 from ser_edge.errors import AudioError, SerEdgeError
-from ser_edge.folders import find_audio_files
 
 from .. import files
 from .clips import LABELS

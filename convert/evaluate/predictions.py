@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_edge import audio
+from ser_edge.adapt.profile import Profile
 from ser_edge.classifier import Classifier
 from ser_edge.gate import OFF
 from ser_edge.model import Model
-from ser_edge.profile import Profile
 
 from ..corpus.clips import Clip, label_indices
 from ..corpus.conditions import CONDITIONS, degrade

@@ -20,11 +20,11 @@ from ser_edge.errors import AudioError, ProfileError
 from ser_edge.live.sentences import SENTENCES
 
 if TYPE_CHECKING:
-    from ser_edge.adapt import Clips
-    from ser_edge.adapt_report import CurvePoint, Doubt, Recall
+    from ser_edge.adapt.fit import Clips
+    from ser_edge.adapt.labelled import LabelledClip
+    from ser_edge.adapt.profile import Profile
+    from ser_edge.adapt.report import CurvePoint, Doubt, Recall
     from ser_edge.classifier import Classifier
-    from ser_edge.labelled import LabelledClip
-    from ser_edge.profile import Profile
 
 JSON_SCHEMA = 1
 
@@ -117,8 +117,8 @@ def adapt(
       ser-edge adapt ordinary/ --neutral-only -o voice.json
       ser-edge adapt --record --emotions calm,angry --clips 3 -o voice.json
     """
-    from ser_edge.adapt import Clips
-    from ser_edge.labelled import find_clips
+    from ser_edge.adapt.fit import Clips
+    from ser_edge.adapt.labelled import find_clips
 
     if not paths and not record:
         raise click.UsageError("name clips: folders named after emotions, or an index.csv")
@@ -212,8 +212,8 @@ def _adapt(
     neutral_only: bool,
     json: bool,
 ) -> int:
-    from ser_edge import adapt_report
-    from ser_edge.adapt import fit, judge, leave_out, neutral_profile, profile_of
+    from ser_edge.adapt import report as adapt_report
+    from ser_edge.adapt.fit import fit, judge, leave_out, neutral_profile, profile_of
 
     model = classifier.model
     labels = model.metadata.labels
@@ -265,7 +265,7 @@ def _echo(
     curve: Sequence[CurvePoint],
     files: Sequence[str],
 ) -> None:
-    from ser_edge.adapt_report import more_would_help
+    from ser_edge.adapt.report import more_would_help
 
     new = [label for label in profile.labels if label not in model_labels]
     if new:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ser_edge.audio.pcm import Contradiction, RawFormat
 from ser_edge.cli.options import (
     EXIT_FAILED,
     channel_option,
@@ -22,7 +23,6 @@ from ser_edge.cli.options import (
 )
 from ser_edge.cli.output import Csv, JsonLines, Table, Writer
 from ser_edge.errors import AudioError
-from ser_edge.pcm import Contradiction, RawFormat
 
 if TYPE_CHECKING:
     from ser_edge.cli.plot import Pictures
@@ -174,7 +174,7 @@ def classify(
 def _audio_files(path: str) -> list[str]:
     if not os.path.isdir(path):
         return [path]
-    from ser_edge.folders import find_audio_files
+    from ser_edge.audio.folders import find_audio_files
 
     others: list[str] = []
     files = list(find_audio_files([path], on_other=others.append))

@@ -153,7 +153,7 @@ def _audio() -> Check:
 def _resampling() -> Check:
     import numpy as np
 
-    from ser_edge.resample import resample
+    from ser_edge.audio.resample import resample
 
     try:
         resample(np.zeros(_PROBE_RATE, dtype=np.float32), _PROBE_RATE, _PROBE_RATE // 3)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ser_edge.audio.pcm import Contradiction, RawFormat
 from ser_edge.cli.options import (
     EXIT_FAILED,
     channel_option,
@@ -24,7 +25,6 @@ from ser_edge.cli.options import (
 from ser_edge.cli.output import Csv, Table, result_json
 from ser_edge.errors import AudioError
 from ser_edge.live.source import Chunk, Stop, results, told
-from ser_edge.pcm import Contradiction, RawFormat
 
 if TYPE_CHECKING:
     from ser_edge.cli.meter import LevelMeter

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from ser_edge.audio.mixing import as_mono_float32, decode
+from ser_edge.audio.pcm import Format
 from ser_edge.cli.progress import StatusLine
 from ser_edge.decision import level_dbfs
 from ser_edge.errors import AudioError
 from ser_edge.live.source import Chunk
-from ser_edge.mixing import as_mono_float32, decode
-from ser_edge.pcm import Format
 
 _METER_CELLS = 30
 _METER_FLOOR_DBFS = -60.0  # where the bar begins

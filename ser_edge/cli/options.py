@@ -24,7 +24,7 @@ EXIT_CLOSED_PIPE = 141  # the reader of the output went away
 # help and `ser-edge doctor` have to work without. A test compares the two.
 GATES = ("speech", "silero", "off")
 
-# Those of ser_edge.pcm, for the same reason as the gates.
+# Those of ser_edge.audio.pcm, for the same reason as the gates.
 SAMPLE_FORMATS = ("uint8", "int16", "int24", "int32", "float32", "float64")
 
 threads_option = click.option(

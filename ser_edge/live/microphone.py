@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from ser_edge.audio.pcm import Format
 from ser_edge.errors import AudioError, DependencyError
 from ser_edge.live.source import POLL_SECONDS, Chunk, Stop
-from ser_edge.pcm import Format
 
 _BLOCK_SECONDS = 0.1  # of the sound card's callback
 # What may wait while the processor is busy. When it is full, the older half goes at once, so that

@@ -6,10 +6,10 @@ import os
 import select
 from collections.abc import Iterator
 
+from ser_edge.audio.pcm import RawFormat, start_pcm
+from ser_edge.audio.sources import STANDARD_INPUT
 from ser_edge.errors import AudioError
 from ser_edge.live.source import POLL_SECONDS, Chunk, Stop
-from ser_edge.pcm import RawFormat, start_pcm
-from ser_edge.sources import STANDARD_INPUT
 
 _READ_BYTES = 65_536  # what a pipe holds on Linux
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ser_edge.audio.mixing import as_mono_float32
 from ser_edge.errors import AudioError
 from ser_edge.features import FloatArray
 from ser_edge.live.microphone import Microphone
 from ser_edge.live.source import Stop
-from ser_edge.mixing import as_mono_float32
 
 if TYPE_CHECKING:
     import numpy.typing as npt

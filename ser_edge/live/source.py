@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ser_edge.pcm import Format
+from ser_edge.audio.pcm import Format
 
 if TYPE_CHECKING:
     from ser_edge.classifier import Classifier

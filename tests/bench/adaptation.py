@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_edge import audio, model_file
-from ser_edge.adapt import Clips, Fit, fit, judge, leave_out, neutral_profile, score
+from ser_edge.adapt.fit import Clips, Fit, fit, judge, leave_out, neutral_profile, score
 from ser_edge.classifier import Classifier
 from ser_edge.convert.cli.options import progress
 from ser_edge.convert.corpus.clips import Clip, read_index

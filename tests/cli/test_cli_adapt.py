@@ -12,9 +12,9 @@ import pytest
 import soundfile
 
 from ser_edge import Classifier
+from ser_edge.adapt.labelled import find_clips
+from ser_edge.adapt.profile import Profile
 from ser_edge.cli import options
-from ser_edge.labelled import find_clips
-from ser_edge.profile import Profile
 from tests.helpers.audio import RATE, noise, silence, voice
 
 
@@ -266,7 +266,9 @@ def test_a_model_without_a_profile_loads_nothing_of_it():
     loaded = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
     names = loaded.stdout.split()
     assert "ser_edge.model" in names
-    assert not {"ser_edge.profile", "ser_edge.adapt", "ser_edge.labelled"} & set(names)
+    assert not {"ser_edge.adapt.profile", "ser_edge.adapt.fit", "ser_edge.adapt.labelled"} & set(
+        names
+    )
 
 
 def test_a_profile_of_another_model_is_one_sentence(run, folder, profile, tmp_path):

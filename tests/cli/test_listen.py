@@ -21,8 +21,8 @@ import pytest
 import soundfile
 
 from ser_edge import Result, cli
+from ser_edge.audio.containers import HEAD_BYTES, recognise
 from ser_edge.cli import listen, options
-from ser_edge.containers import HEAD_BYTES, recognise
 from ser_edge.live.source import told
 from tests.helpers.audio import RATE, voice
 

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from ser_edge.audio.pcm import Format
 from ser_edge.cli import progress
 from ser_edge.cli.meter import LevelMeter
 from ser_edge.cli.progress import AudioProgress, Progress, StatusLine
 from ser_edge.convert.cli.options import progress as converting
 from ser_edge.live.source import Chunk
-from ser_edge.pcm import Format
 from tests.helpers.audio import RATE, silence, tone, voice
 
 

@@ -10,11 +10,11 @@ import types
 import pytest
 
 from ser_edge import AudioError, DependencyError
+from ser_edge.audio.pcm import Format
 from ser_edge.cli import options
 from ser_edge.live import microphone
 from ser_edge.live.microphone import Backlog, Microphone
 from ser_edge.live.source import Stop
-from ser_edge.pcm import Format
 
 
 class Card:

@@ -104,7 +104,7 @@ def results(out: bytes) -> list[dict]:
 
 
 def test_a_microphone_hears_what_a_file_holds(server, speech, recordings, classifier):
-    from ser_edge.resample import resample
+    from ser_edge.audio.resample import resample
 
     # Answers that are no toss-up: a window that starts elsewhere than the file may tip those.
     hearer = Classifier(classifier.model, threshold=0)

@@ -14,11 +14,11 @@ import pytest
 import soundfile
 
 from ser_edge import Classifier
+from ser_edge.adapt.profile import Profile
 from ser_edge.cli.record import Session
 from ser_edge.live import recorder
 from ser_edge.live.recorder import Take
 from ser_edge.live.sentences import SENTENCES
-from ser_edge.profile import Profile
 from tests.helpers.audio import RATE, noise, silence, voice
 from tests.live.test_pulseaudio import SOURCE_RATE, Server, server  # noqa: F401
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ser_edge import Result
+from ser_edge.audio.pcm import Format
 from ser_edge.live.source import Chunk, results, told
-from ser_edge.pcm import Format
 from tests.helpers.audio import RATE, voice
 
 FORMAT = Format(RATE, 1, "int16")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ser_edge.resample import resample
+from ser_edge.audio.resample import resample
 from ser_edge.selftest import reference_signal
 
 SENTENCE = (

@@ -20,7 +20,7 @@ import pytest
 
 from ser_edge.audio import open_audio
 from ser_edge.errors import AudioError, AudioWarning
-from tests import test_hostile_audio
+from tests.audio import test_hostile_audio
 from tests.helpers.hostile import attempt_all, tally_of_child
 
 N_MUTANTS = int(os.environ.get("SER_HOSTILE_FILES", "150"))
@@ -85,7 +85,7 @@ def read_all() -> None:
     shutil.which("ffmpeg") is None, reason="NO DAMAGED M4A TESTED: ffmpeg is not installed"
 )
 def test_damaged_files_end_in_samples_or_audio_error() -> None:
-    tally = tally_of_child("tests.test_hostile_ffmpeg", N_MUTANTS, words)
+    tally = tally_of_child("tests.audio.test_hostile_ffmpeg", N_MUTANTS, words)
     assert tally["read"] > N_MUTANTS // 4
     assert tally["refused"] > N_MUTANTS // 20
     assert 0 < tally["peak_mb"] < MAX_PEAK_MB

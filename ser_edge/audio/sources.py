@@ -102,7 +102,7 @@ def spool(
     """
     import tempfile
 
-    from ser_edge.containers import recognise
+    from ser_edge.audio.containers import recognise
 
     known = recognise(head) is not None
     limit = _MAX_SPOOLED_BYTES if known else _MAX_UNKNOWN_BYTES

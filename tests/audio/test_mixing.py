@@ -11,8 +11,8 @@ import pytest
 
 from ser_edge import AudioError, Classifier
 from ser_edge.audio import load, open_audio
+from ser_edge.audio.mixing import Mixer, as_mono_float32, decode
 from ser_edge.errors import AudioWarning
-from ser_edge.mixing import Mixer, as_mono_float32, decode
 from tests.helpers.audio import RATE, Samples, noise, tone, voice
 
 librosa = pytest.importorskip("librosa")

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ser_edge.audio.pcm import SAMPLE_BYTES
+from ser_edge.audio.resample import Samples, check_sample_rate
 from ser_edge.errors import AudioError, AudioWarning
-from ser_edge.pcm import SAMPLE_BYTES
-from ser_edge.resample import Samples, check_sample_rate
 
 _MAX_CHANNELS = 128  # of an array; more means that frames and channels are swapped
 _MAX_LEVEL = 1_000.0  # full scale is 1; far beyond, integers were stored as floats

@@ -12,8 +12,8 @@ import pytest
 import soundfile
 
 from ser_edge import Classifier
+from ser_edge.adapt.profile import LeaveOneOut, Profile, Score
 from ser_edge.errors import AudioError, ModelError, ProfileError
-from ser_edge.profile import LeaveOneOut, Profile, Score
 from tests.helpers.audio import RATE, silence, voice
 from tests.helpers.models import MISSING, bundled, edited, write
 

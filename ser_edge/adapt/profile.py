@@ -1,8 +1,8 @@
 """A profile: what adapts a model to one voice, room and set of emotions, as a JSON file.
 
 A profile changes the scores of one model: to the logarithms of its probabilities it adds, for each
-emotion, a bias and a weighted sum of the model's embeddings. :mod:`ser_edge.adapt` makes it from
-labelled clips. It is read as untrusted input, and holds no audio, no path and no name.
+emotion, a bias and a weighted sum of the model's embeddings. :mod:`ser_edge.adapt.fit` makes it
+from labelled clips. It is read as untrusted input, and holds no audio, no path and no name.
 """
 
 from __future__ import annotations

@@ -16,10 +16,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_edge import sources
-from ser_edge.audio import load, open_audio
+from ser_edge.audio import load, open_audio, sources
+from ser_edge.audio.pcm import Contradiction, RawFormat
 from ser_edge.errors import AudioError, AudioTypeError
-from ser_edge.pcm import Contradiction, RawFormat
 from tests.helpers.audio import RATE, noise, voice
 
 

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_edge import ffmpeg
-from ser_edge.audio import load, open_audio
+from ser_edge.audio import ffmpeg, load, open_audio
 from ser_edge.errors import AudioError
 from tests.helpers.audio import RATE, voice
 

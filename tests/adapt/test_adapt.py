@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from ser_edge import adapt
-from ser_edge.adapt import Clips, Fit, fit
-from ser_edge.adapt_report import Doubt, doubts, learning_curve, more_would_help, recalls
+from ser_edge.adapt.fit import Clips, Fit, fit, judge, leave_out, neutral_profile, order_labels
+from ser_edge.adapt.laplace import find_mode, fit_dual
+from ser_edge.adapt.profile import base_scores
+from ser_edge.adapt.report import Doubt, doubts, learning_curve, more_would_help, recalls
 from ser_edge.errors import ProfileError
 from ser_edge.model import softmax
-from ser_edge.profile import base_scores
 
 MODEL_LABELS = ("neutral", "happy", "sad")
 N_INPUTS = 12
@@ -54,11 +54,11 @@ def test_it_is_the_maximum_of_the_posterior():
 
 def approximate_leave_one_out(given: Clips) -> np.ndarray:
     """By the formula that chooses the strength of the prior."""
-    labels = adapt.order_labels(given.labels, MODEL_LABELS)
+    labels = order_labels(given.labels, MODEL_LABELS)
     targets = np.array([[label == own for label in labels] for own in given.labels], dtype=float)
     base = base_scores(labels, MODEL_LABELS, given.probabilities)
     kernel = 4.0 * (1 + given.inputs @ given.inputs.T)
-    return softmax(adapt._fit_dual(kernel, base, targets)[1])
+    return softmax(fit_dual(kernel, base, targets)[1])
 
 
 def exact_leave_one_out(given: Clips) -> np.ndarray:
@@ -68,11 +68,11 @@ def exact_leave_one_out(given: Clips) -> np.ndarray:
         others = given.select([p for p in range(n_clips) if p != place])
         # Neither frequencies of labels nor a temperature, as above.
         fitted = fit(MODEL_LABELS, others, factor=1.0)
-        labels = adapt.order_labels(others.labels, MODEL_LABELS)
+        labels = order_labels(others.labels, MODEL_LABELS)
         targets = np.array([[la == own for la in labels] for own in others.labels], dtype=float)
         base = base_scores(labels, MODEL_LABELS, others.probabilities)
         kernel = 4.0 * (1 + others.inputs @ others.inputs.T)
-        dual = adapt._mode(kernel, base, targets)
+        dual = find_mode(kernel, base, targets)
         assert fitted.labels == labels
         own = base_scores(labels, MODEL_LABELS, given.probabilities[place])
         reach = 4.0 * (1 + others.inputs @ given.inputs[place])
@@ -90,7 +90,7 @@ def test_the_approximate_leave_one_out_is_nearly_exact():
 
 def test_clips_left_out_are_answered_by_fits_without_them():
     given = clips(["happy"] * 3 + ["sad"] * 3 + ["calm"], spread=1.0)
-    left_out = adapt.leave_out(MODEL_LABELS, given, 1.0)
+    left_out = leave_out(MODEL_LABELS, given, 1.0)
     others = given.select([1, 2, 4, 5, 6])
     fitted = fit(MODEL_LABELS, others, 1.0)
     assert np.allclose(left_out[[0, 3]], fitted.predict(MODEL_LABELS, given.select([0, 3])))
@@ -133,16 +133,16 @@ def test_one_clip_of_each_emotion_takes_the_usual_strength():
     found = fit(MODEL_LABELS, given)
     assert found.factor == 1.0
     assert found.temperature == pytest.approx(1 / 0.9, abs=1e-3)
-    left_out = adapt.leave_out(MODEL_LABELS, given, found.factor)
-    assert adapt.judge(MODEL_LABELS, found.labels, given, left_out) is None
+    left_out = leave_out(MODEL_LABELS, given, found.factor)
+    assert judge(MODEL_LABELS, found.labels, given, left_out) is None
     assert learning_curve(MODEL_LABELS, given) == []
 
 
 def test_an_emotion_of_one_clip_is_learned_but_not_judged():
     given = clips(["happy"] * 5 + ["sad"] * 5 + ["calm"])
     found = fit(MODEL_LABELS, given)
-    left_out = adapt.leave_out(MODEL_LABELS, given, found.factor)
-    judged = adapt.judge(MODEL_LABELS, found.labels, given, left_out)
+    left_out = leave_out(MODEL_LABELS, given, found.factor)
+    judged = judge(MODEL_LABELS, found.labels, given, left_out)
     assert judged is not None
     assert judged.clips == 10
     by_label = {recall.label: recall for recall in recalls(MODEL_LABELS, given, left_out)}
@@ -198,7 +198,7 @@ def test_the_same_clip_under_two_labels_is_a_toss_up():
 
 
 def doubted(given: Clips) -> list[Doubt]:
-    return doubts(MODEL_LABELS, given, adapt.leave_out(MODEL_LABELS, given, 1.0))
+    return doubts(MODEL_LABELS, given, leave_out(MODEL_LABELS, given, 1.0))
 
 
 def test_a_swapped_label_is_doubted():
@@ -236,7 +236,7 @@ def test_neutral_clips_alone_make_a_small_correction(classifier):
         np.tile(sad, (5, 1)),
         np.tile(rng.standard_normal(n_inputs) / np.sqrt(n_inputs), (5, 1)),
     )
-    profile = adapt.neutral_profile(classifier.model, given)
+    profile = neutral_profile(classifier.model, given)
     assert profile.labels == classifier.labels
     assert profile.clips["neutral"] == 5
     assert profile.leave_one_out is not None
@@ -247,7 +247,7 @@ def test_neutral_clips_alone_make_a_small_correction(classifier):
     after = profile.predict(classifier.labels, angry, given.inputs[0])
     assert after.argmax() == 3
     with pytest.raises(ProfileError, match="has no label ordinary"):
-        adapt.neutral_profile(classifier.model, given, "ordinary")
+        neutral_profile(classifier.model, given, "ordinary")
 
 
 def test_real_speech_gains(corpora, classifier):

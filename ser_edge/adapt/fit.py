@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ser_edge.errors import ProfileError
-from ser_edge.model import softmax
-from ser_edge.profile import (
+from ser_edge.adapt.laplace import find_mode, fit_dual
+from ser_edge.adapt.profile import (
     MAX_LABELS,
     LeaveOneOut,
     Profile,
@@ -32,6 +31,8 @@ from ser_edge.profile import (
     base_scores,
     rounded,
 )
+from ser_edge.errors import ProfileError
+from ser_edge.model import softmax
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -57,8 +58,6 @@ _NEUTRAL_WEIGHTS_VARIANCE = 0.3
 _MOST_FOLDS = 10  # in which clips are left out
 _LEAST_PROBABILITY = 1e-9  # of a right answer, for the log loss
 
-_MAX_STEPS = 30
-_TOLERANCE = 1e-6  # nats
 _TINY = 1e-12
 
 
@@ -354,7 +353,7 @@ class _Search:
 
     def at(self, factor: float) -> _Point:
         offset = self._base + self._frequency
-        dual, left_out = _fit_dual(factor * self._kernel, offset, self._targets)
+        dual, left_out = fit_dual(factor * self._kernel, offset, self._targets)
         left_out -= self._frequency
         cost, sharpness = 0.0, _SHARPNESS
         if self._judged.any():
@@ -374,92 +373,10 @@ class _Search:
         return float(costs[best]), float(_SHARPNESSES[best])
 
 
-def _fit_dual(kernel: Floats, offset: Floats, targets: Floats) -> tuple[Floats, Floats]:
-    """The most probable scores, and those of each clip without it.
-
-    Args:
-        kernel: prior covariance of the clips' scores, the same for each label, shape
-            (n_clips, n_clips).
-        offset: where the scores start, shape (n_clips, n_labels).
-        targets: 1 at each clip's label, 0 elsewhere, shape (n_clips, n_labels).
-
-    Returns:
-        (dual, left_out), of shape (n_clips, n_labels): the scores are
-        ``offset + kernel @ dual``.
-    """
-    dual = _mode(kernel, offset, targets)
-    change = kernel @ dual
-    probabilities = softmax(offset + change)
-    covariance = _posterior(kernel, probabilities)
-    n_labels = targets.shape[1]
-    curvature = np.einsum("ij,jk->ijk", probabilities, np.eye(n_labels))
-    curvature -= probabilities[:, :, None] * probabilities[:, None, :]
-    # The posterior of a clip's scores without the clip's own likelihood.
-    cavity = covariance @ np.linalg.inv(np.eye(n_labels) - curvature @ covariance)
-    residual = targets - probabilities
-    return dual, offset + change - np.einsum("ijk,ik->ij", cavity, residual)
-
-
-def _mode(kernel: Floats, offset: Floats, targets: Floats) -> Floats:
-    """Newton's method with steps that are halved until the posterior grows."""
-    dual = np.zeros_like(offset)
-    scores = np.zeros_like(offset)
-    height = -np.inf
-    for _ in range(_MAX_STEPS):
-        probabilities = softmax(offset + scores)
-        right = probabilities * scores + targets - probabilities
-        right -= probabilities * (probabilities * scores).sum(axis=1, keepdims=True)
-        blocks = _blocks(kernel, probabilities)
-        projected = np.stack(
-            [block @ (kernel @ right[:, label]) for label, block in enumerate(blocks)], axis=1
-        )
-        total = np.sum(blocks, axis=0) + _TINY * np.eye(len(kernel))
-        shared = np.linalg.solve(total, projected.sum(axis=1))
-        target = right - projected + np.stack([block @ shared for block in blocks], axis=1)
-        step, before = 1.0, height
-        while True:
-            trial = dual + step * (target - dual)
-            trial_scores = kernel @ trial
-            likelihood = np.log(np.maximum(softmax(offset + trial_scores)[targets > 0], _TINY))
-            height = float(likelihood.sum() - (trial * trial_scores).sum() / 2)
-            if height >= before - _TOLERANCE or step < 1e-3:
-                break
-            step /= 2
-        dual, scores = trial, trial_scores
-        if abs(height - before) < _TOLERANCE:
-            break
-    return dual
-
-
-def _blocks(kernel: Floats, probabilities: Floats) -> list[Floats]:
-    """For each label ``(kernel + diag(1 / p))^-1``, shape (n_clips, n_clips)."""
-    blocks = []
-    for column in np.sqrt(probabilities).T:
-        inner = np.eye(len(kernel)) + column[:, None] * kernel * column
-        blocks.append(column[:, None] * np.linalg.inv(inner) * column)
-    return blocks
-
-
-def _posterior(kernel: Floats, probabilities: Floats) -> Floats:
-    """Posterior covariance of each clip's scores, shape (n_clips, n_labels, n_labels)."""
-    blocks = _blocks(kernel, probabilities)
-    n_clips, n_labels = probabilities.shape
-    inverse = np.linalg.inv(np.sum(blocks, axis=0) + _TINY * np.eye(n_clips))
-    reached = [kernel @ block for block in blocks]
-    covariance = np.zeros((n_clips, n_labels, n_labels))
-    for row in range(n_labels):
-        bent = reached[row] @ inverse
-        for column in range(n_labels):
-            covariance[:, row, column] = np.einsum("ij,ij->i", bent, reached[column])
-        covariance[:, row, row] += np.diag(kernel)
-        covariance[:, row, row] -= np.einsum("ij,ji->i", reached[row], kernel)
-    return covariance
-
-
 def _neutral_fit(labels: Sequence[str], clips: Clips, neutral: str) -> tuple[Floats, Floats]:
     targets = np.zeros((len(clips.labels), len(labels)))
     targets[:, labels.index(neutral)] = 1.0
     kernel = _NEUTRAL_BIAS_VARIANCE + _NEUTRAL_WEIGHTS_VARIANCE * clips.inputs @ clips.inputs.T
-    dual = _mode(kernel, base_scores(labels, labels, clips.probabilities), targets)
+    dual = find_mode(kernel, base_scores(labels, labels, clips.probabilities), targets)
     bias = _NEUTRAL_BIAS_VARIANCE * dual.sum(axis=0)
     return rounded(bias), rounded(_NEUTRAL_WEIGHTS_VARIANCE * dual.T @ clips.inputs)

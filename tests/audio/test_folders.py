@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ser_edge.containers import CONVERTIBLE_EXTENSIONS, READABLE_EXTENSIONS
+from ser_edge.audio.containers import CONVERTIBLE_EXTENSIONS, READABLE_EXTENSIONS
+from ser_edge.audio.folders import find_audio_files
 from ser_edge.errors import AudioError
-from ser_edge.folders import find_audio_files
 
 
 def test_find_audio_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

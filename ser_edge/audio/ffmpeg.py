@@ -15,8 +15,8 @@ import subprocess
 import time
 from typing import BinaryIO
 
+from ser_edge.audio.pcm import Format, wav_header
 from ser_edge.errors import AudioError
-from ser_edge.pcm import Format, wav_header
 
 _STALL_SECONDS = 60.0  # without any output
 _MAX_SILENT_SECONDS = 600.0  # without any audio, whatever it says

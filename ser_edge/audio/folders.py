@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePath
 
-from ser_edge.containers import (
+from ser_edge.audio.containers import (
     CONVERTIBLE_EXTENSIONS,
     HEAD_BYTES,
     READABLE_EXTENSIONS,

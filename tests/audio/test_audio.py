@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from ser_edge.audio import load, open_audio
+from ser_edge.audio.mixing import as_mono_float32
 from ser_edge.errors import AudioError
-from ser_edge.mixing import as_mono_float32
 from tests.helpers.audio import RATE, noise
 
 librosa = pytest.importorskip("librosa")

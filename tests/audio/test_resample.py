@@ -9,9 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from ser_edge import resample as module
+from ser_edge.audio import resample as module
+from ser_edge.audio.resample import Resampler, resample
 from ser_edge.errors import AudioError, DependencyError
-from ser_edge.resample import Resampler, resample
 from tests.helpers.audio import noise
 
 librosa = pytest.importorskip("librosa")
@@ -124,7 +124,7 @@ def test_equal_rates_pass_samples_through_without_soxr() -> None:
     code = """
 import sys
 import numpy as np
-from ser_edge.resample import Resampler
+from ser_edge.audio.resample import Resampler
 resampler = Resampler(16_000, 16_000)
 samples = np.arange(5, dtype=np.float32)
 assert resampler.push(samples) is samples

@@ -102,7 +102,7 @@ def read_all() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_damaged_files_end_in_samples_or_audio_error() -> None:
     tally = tally_of_child(
-        "tests.test_hostile_audio", N_MUTANTS, lambda index: mutant(index, originals())[0]
+        "tests.audio.test_hostile_audio", N_MUTANTS, lambda index: mutant(index, originals())[0]
     )
     assert tally["read"] > N_MUTANTS // 4
     assert tally["refused"] > N_MUTANTS // 20

@@ -15,11 +15,11 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
+from ser_edge.audio.mixing import Mixer, decode
+from ser_edge.audio.pcm import Encoding, Format, RawFormat, start_pcm, wav_header
+from ser_edge.audio.resample import Resampler, Samples
+from ser_edge.audio.sources import AudioSource, name_of, open_source, spool
 from ser_edge.errors import AudioError, DependencyError
-from ser_edge.mixing import Mixer, decode
-from ser_edge.pcm import Encoding, Format, RawFormat, start_pcm, wav_header
-from ser_edge.resample import Resampler, Samples
-from ser_edge.sources import AudioSource, name_of, open_source, spool
 
 __all__ = ["AudioReader", "AudioSource", "load", "open_audio"]
 
@@ -116,7 +116,7 @@ def open_audio(
         source: a path, a binary file object (read from where it stands), the bytes of a file, or
             ``"-"`` for standard input. A reader is returned as it is.
         channel: the channel to read, the first being 1; by default all are averaged, or the louder
-            heard where they cancel (:class:`ser_edge.mixing.Mixer`).
+            heard where they cancel (:class:`ser_edge.audio.mixing.Mixer`).
         ffmpeg: whether ffmpeg may be used.
         raw: for a pipe: that it holds raw samples or WAV, and what the former are.
 
@@ -251,7 +251,7 @@ class _SoundfileDecoder:
 
 def _open_stream(file: BinaryIO, name: str, *, ffmpeg: bool) -> Decoder:
     """Read WAV as it comes, and copy what needs seeking."""
-    from ser_edge.containers import HEAD_BYTES
+    from ser_edge.audio.containers import HEAD_BYTES
 
     head = file.read(HEAD_BYTES)
     if not head:
@@ -309,11 +309,11 @@ def _open_file(file: BinaryIO, name: str, *, ffmpeg: bool) -> Decoder:
         return _SoundfileDecoder(sound, file, name)
     program = None
     if ffmpeg:
-        from ser_edge.ffmpeg import FfmpegDecoder, find_ffmpeg
+        from ser_edge.audio.ffmpeg import FfmpegDecoder, find_ffmpeg
 
         program = find_ffmpeg()
     if program is None:
-        from ser_edge.containers import ffmpeg_line
+        from ser_edge.audio.containers import ffmpeg_line
 
         if _is_convertible(file, name):
             raise AudioError(f"{name}: convert this format first: {ffmpeg_line(name)}")
@@ -334,7 +334,7 @@ def _open_file(file: BinaryIO, name: str, *, ffmpeg: bool) -> Decoder:
 
 def _is_convertible(file: BinaryIO, name: str) -> bool:
     """Whether ffmpeg is likely to read what libsndfile did not."""
-    from ser_edge.containers import CONVERTIBLE_EXTENSIONS, HEAD_BYTES, recognise
+    from ser_edge.audio.containers import CONVERTIBLE_EXTENSIONS, HEAD_BYTES, recognise
 
     file.seek(0)
     known = recognise(file.read(HEAD_BYTES)) is not None

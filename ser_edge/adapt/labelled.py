@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from ser_edge.audio.folders import find_audio_files
 from ser_edge.errors import ProfileError
-from ser_edge.folders import find_audio_files
 
 INDEX = "index.csv"
 

@@ -84,7 +84,7 @@ def start_pcm(read: Callable[[int], bytes], raw: RawFormat, name: str) -> PcmSta
             container; no WAV header, and no rate.
         Contradiction: the header of a WAV stream says otherwise than `raw`.
     """
-    from ser_edge.containers import HEAD_BYTES, needs_more, recognise
+    from ser_edge.audio.containers import HEAD_BYTES, needs_more, recognise
 
     head = read(4)
     if not head:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ser_edge.adapt import Clips, fit, judged_places, order_labels, score
+from ser_edge.adapt.fit import Clips, fit, judged_places, order_labels, score
 
 if TYPE_CHECKING:
     import numpy.typing as npt
