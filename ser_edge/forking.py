@@ -12,7 +12,7 @@ import importlib
 import os
 import threading
 import weakref
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 # Imported by functions, on the way from a recording to a result.
 LATE_IMPORTS = (
@@ -34,11 +34,14 @@ LATE_IMPORTS = (
 LOADING = threading.RLock()  # held while a network is loaded, and what runs it imported
 
 
-class Holder(Protocol):
-    """What holds a lock that may be taken when the process forks."""
+if TYPE_CHECKING:
+    from typing import Protocol
 
-    def renew(self) -> None:
-        """Get ready anew, in a child, whatever other threads were doing in its parent."""
+    class Holder(Protocol):
+        """What holds a lock that may be taken when the process forks."""
+
+        def renew(self) -> None:
+            """Get ready anew, in a child, whatever other threads were doing in its parent."""
 
 
 _holders: weakref.WeakSet[Any] = weakref.WeakSet()

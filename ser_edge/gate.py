@@ -43,6 +43,8 @@ _PIECE_SECONDS = 4.0  # what is longer is taken in pieces that overlap by a quar
 _MIN_FRAMES = 4
 KERNEL = 5  # frames
 STRIDES = (2, 2, 1)  # of the network's layers
+UNITS = 32  # of each layer but the last
+LAYER_SHAPES = ((KERNEL * N_INPUTS, UNITS), *[(KERNEL * UNITS, UNITS)] * 2, (UNITS, 1))
 CONTEXT = 14  # frames before and after that a logit depends on
 N_BEST = 3  # logits whose mean decides; one is made every 96 ms
 
@@ -173,17 +175,22 @@ Layers = list[tuple[FloatArray, FloatArray]]  # weights and biases of each layer
 
 
 def read_layers(path: str | os.PathLike[str]) -> Layers:
-    """Weights, shape (inputs, outputs), and biases of each layer, from a file of the training."""
-    with np.load(path) as file:
-        return [
-            (file[f"weights{i}"].astype(np.float32), file[f"biases{i}"].astype(np.float32))
-            for i in range(len(STRIDES) + 1)
-        ]
+    """Weights, shape (inputs, outputs), and biases of each layer, from a file of the training.
+
+    The file is one array of float32, in which they follow one another.
+    """
+    values = np.load(path)
+    layers = []
+    for n_inputs, n_outputs in LAYER_SHAPES:
+        size = n_inputs * n_outputs
+        weights, biases, values = np.split(values, (size, size + n_outputs))
+        layers.append((weights.reshape(n_inputs, n_outputs), biases))
+    return layers
 
 
 @lru_cache(maxsize=1)
 def _bundled_layers() -> Layers:
-    return read_layers(os.path.join(os.path.dirname(__file__), "gate.npz"))
+    return read_layers(os.path.join(os.path.dirname(__file__), "gate.npy"))
 
 
 def score(frames: FloatArray, layers: Layers) -> float:

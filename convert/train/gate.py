@@ -1,6 +1,6 @@
 """Fit the default gate: speech against sounds that are none.
 
-Run it as ``python -m ser_edge.convert.train.gate --shared ../shared --output gate.npz``. What it is
+Run it as ``python -m ser_edge.convert.train.gate --shared ../shared --output gate.npy``. What it is
 fitted on, and what is held out to measure it, :mod:`ser_edge.convert.train.gate_data` tells.
 
 The network gives a logit every 96 ms; a clip's score is the mean of its three highest, so speech
@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from ser_edge import gate
 
+from .. import files
 from . import gate_data
 from .gate_data import Examples
 
 Floats = NDArray[np.float32]
 
-UNITS = 32  # of each layer
 BATCH = 64
 LEARNING_RATE = 2e-3  # of Adam, falling to zero as a cosine
 WEIGHT_DECAY = 1e-4
@@ -71,9 +71,8 @@ class Network:
     """The detector of :mod:`ser_edge.gate` with its gradients; Adam of Kingma and Ba (2015)."""
 
     def __init__(self, rng: np.random.Generator) -> None:
-        sizes = [gate.N_INPUTS, *[UNITS] * len(gate.STRIDES)]
         self.parameters: list[Floats] = []  # weights and biases of each layer in turn
-        for n_inputs, n_units in [*((gate.KERNEL * n, UNITS) for n in sizes[:-1]), (UNITS, 1)]:
+        for n_inputs, n_units in gate.LAYER_SHAPES:
             scale = (2 / n_inputs) ** 0.5  # He et al. (2015)
             weights = scale * rng.standard_normal((n_inputs, n_units))
             self.parameters += [weights.astype(np.float32), np.zeros(n_units, np.float32)]
@@ -101,12 +100,12 @@ class Network:
         scores, rows, values, best = self._forward(features, counts, rng)
         slopes = weights * (1 / (1 + np.exp(-scores)) - targets) / len(scores)
         by_logit = best * (slopes / best.sum(axis=1))[:, None]
-        last = values[-1].reshape(-1, UNITS)
+        last = values[-1].reshape(-1, gate.UNITS)
         gradients = [last.T @ by_logit.reshape(-1, 1), by_logit.sum().reshape(1)]
         upstream = by_logit[:, :, None].astype(np.float32) * self.parameters[-2][:, 0]
         for layer in reversed(range(len(gate.STRIDES))):
             upstream = upstream * (values[layer + 1] > 0) * rows[layer][1]
-            flat = upstream.reshape(-1, UNITS)
+            flat = upstream.reshape(-1, gate.UNITS)
             inputs = rows[layer][0].reshape(len(flat), -1)
             gradients = [inputs.T @ flat, flat.sum(axis=0), *gradients]
             if layer:
@@ -125,7 +124,7 @@ class Network:
         for layer, stride in enumerate(gate.STRIDES):
             inputs = _rows(values[-1], stride)
             output = inputs @ self.parameters[2 * layer] + self.parameters[2 * layer + 1]
-            kept = np.ones((len(features), 1, UNITS), np.float32)
+            kept = np.ones((len(features), 1, gate.UNITS), np.float32)
             if rng is not None:
                 kept = (rng.random(kept.shape) >= DROPOUT).astype(np.float32) / np.float32(
                     1 - DROPOUT
@@ -229,16 +228,13 @@ def errors(examples: Examples, scores: Floats) -> dict[str, float]:
 
 
 def save(network: Network, path: Path) -> None:
-    """Write weights, as float16, and biases for :func:`ser_edge.gate.read_layers`."""
-    arrays = {}
-    for layer in range(len(network.parameters) // 2):
-        weights, biases = network.parameters[2 * layer : 2 * layer + 2]
-        arrays[f"weights{layer}"] = weights.astype(np.float16)
-        arrays[f"biases{layer}"] = biases.astype(np.float32)
-    draft = path.with_name(f"{path.name}.draft")
-    with draft.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    draft.replace(path)
+    """Write weights, rounded to float16, and biases for :func:`ser_edge.gate.read_layers`."""
+    rounded = [
+        values.astype(np.float16) if values.ndim == 2 else values for values in network.parameters
+    ]
+    flat = np.concatenate([values.astype(np.float32).ravel() for values in rounded])
+    with files.draft(path) as draft, draft.open("wb") as file:
+        np.save(file, flat)
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from pathlib import PurePath
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -26,17 +26,20 @@ __all__ = ["AudioReader", "AudioSource", "load", "open_audio"]
 _MAX_CHUNK_VALUES = 1 << 20  # frames times channels: 4 MB however many channels a header claims
 
 
-class Decoder(Protocol):
-    """What gives the frames of a recording, once."""
+if TYPE_CHECKING:
+    from typing import Protocol
 
-    sample_rate: int  # Hz
-    channels: int
+    class Decoder(Protocol):
+        """What gives the frames of a recording, once."""
 
-    def read(self, frames: int) -> Any:
-        """The next so many frames, float32 of shape (n, channels); none at the end."""
+        sample_rate: int  # Hz
+        channels: int
 
-    def close(self) -> None:
-        """Free what it holds; closing twice is harmless."""
+        def read(self, frames: int) -> Any:
+            """The next so many frames, float32 of shape (n, channels); none at the end."""
+
+        def close(self) -> None:
+            """Free what it holds; closing twice is harmless."""
 
 
 class AudioReader:

@@ -8,7 +8,7 @@ the ``soxr`` package or, where that has no wheel (32-bit ARM), through the syste
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,8 +114,11 @@ def check_sample_rate(sample_rate: int) -> int:
     return sample_rate
 
 
-class _Soxr(Protocol):
-    def resample_chunk(self, x: Samples, last: bool) -> Samples: ...
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class _Soxr(Protocol):
+        def resample_chunk(self, x: Samples, last: bool) -> Samples: ...
 
 
 def _open_soxr(source_rate: int, target_rate: int) -> _Soxr:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import click
 
@@ -37,12 +37,15 @@ _COLORS = {
 }
 
 
-class Writer(Protocol):
-    """Writes results as they come, each in one flushed piece."""
+if TYPE_CHECKING:
+    from typing import Protocol
 
-    def result(self, file: str, result: Result) -> None: ...
+    class Writer(Protocol):
+        """Writes results as they come, each in one flushed piece."""
 
-    def error(self, file: str, message: str) -> None: ...
+        def result(self, file: str, result: Result) -> None: ...
+
+        def error(self, file: str, message: str) -> None: ...
 
 
 def result_json(result: Result, **origin: str) -> str:

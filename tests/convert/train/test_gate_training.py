@@ -63,8 +63,8 @@ def test_a_fitted_network_separates_and_scores_alike_in_use(examples, tmp_path):
     features, counts = examples.matrix()
     scores = network.scores(features, counts)
     assert set(gate_training.errors(examples, scores).values()) == {0.0}
-    gate_training.save(network, tmp_path / "gate.npz")
-    layers = gate.read_layers(tmp_path / "gate.npz")
+    gate_training.save(network, tmp_path / "gate.npy")
+    layers = gate.read_layers(tmp_path / "gate.npy")
     for frames, score in zip(examples.features, scores):
         in_use = gate.score(frames.astype(np.float32), layers)
         assert in_use == pytest.approx(score, abs=0.05)  # weights are rounded
