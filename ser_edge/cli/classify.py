@@ -21,10 +21,11 @@ from ser_edge.cli.options import (
     raw_options,
     top_option,
 )
-from ser_edge.cli.output import Csv, JsonLines, Table, Writer
+from ser_edge.cli.output import Csv, JsonLines, Table
 from ser_edge.errors import AudioError
 
 if TYPE_CHECKING:
+    from ser_edge.cli.output import Writer
     from ser_edge.cli.plot import Pictures
     from ser_edge.cli.progress import AudioProgress
     from ser_edge.features import FloatArray
