@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ser_edge.audio.folders import find_audio_files
-from ser_edge.errors import ProfileError
+from ser_edge.errors import AudioError, ProfileError
 
 INDEX = "index.csv"
 
@@ -44,6 +44,8 @@ def find_clips(paths: Iterable[str | os.PathLike[str]]) -> list[LabelledClip]:
             clips += _read(path)
         elif os.path.isfile(index):
             clips += _read(index)
+        elif not os.path.exists(path):
+            raise AudioError(f"{path}: No such file or directory")
         else:
             clips += [
                 _clip(file, os.path.basename(os.path.dirname(os.path.abspath(file))), path)

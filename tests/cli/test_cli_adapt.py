@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_edge import Classifier
+from ser_edge import AudioError, Classifier
 from ser_edge.adapt.labelled import find_clips
 from ser_edge.adapt.profile import Profile
 from ser_edge.cli import options
@@ -298,3 +298,8 @@ def test_labels_are_the_folders_in_which_clips_lie(folder):
     assert [(Path(path).name, label) for path, label in find_clips([folder / "calm"])] == [
         (f"{number}.wav", "calm") for number in range(4)
     ]
+
+
+def test_a_place_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(AudioError, match="nowhere: No such file or directory"):
+        find_clips([tmp_path / "nowhere"])
