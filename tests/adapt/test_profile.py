@@ -157,7 +157,6 @@ def test_another_model_refuses_it(profile):
 
 
 def test_a_model_of_format_1_says_that_it_cannot_be_adapted(profile, tmp_path):
-    pytest.importorskip("tensorflow")  # which edits flatbuffers
     flatbuffer, metadata = bundled()
     for key in ("embedding", "utterance_embedding"):
         del metadata[key]
@@ -276,7 +275,6 @@ def test_the_embedding_of_a_long_recording_is_the_mean_of_its_windows(classifier
 
 def test_embeddings_cost_no_probability_a_bit(tmp_path, classifier):
     """The model with one output, as it was before, says the same."""
-    pytest.importorskip("tensorflow")
     flatbuffer, metadata = bundled()
     from tests.helpers.models import one_output
 
