@@ -10,32 +10,54 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ser_edge.features.frames import PAD_MODES, FloatArray, rms, trim, zero_crossing_rate
-from ser_edge.features.mel import WINDOWS, mel_filterbank, mfcc
+from ser_edge.features.mel import WINDOWS, mel_filterbank, melspectrogram, mfcc, power_to_db
 
 if TYPE_CHECKING:
+    from ser_edge.features.chroma import chroma_stft
     from ser_edge.features.deltas import delta
-    from ser_edge.features.filters import high_pass
+    from ser_edge.features.filters import high_pass, normalize, preemphasis
     from ser_edge.features.psf import psf_mfcc
+    from ser_edge.features.spectra import spectral_centroid, spectral_contrast
+    from ser_edge.features.speechpy import speechpy_mfcc
+    from ser_edge.features.tf_signal import tf_log_mel, tf_mfcc
 
 __all__ = [
     "PAD_MODES",
     "WINDOWS",
     "FloatArray",
+    "chroma_stft",
     "delta",
     "high_pass",
     "mel_filterbank",
+    "melspectrogram",
     "mfcc",
+    "normalize",
+    "power_to_db",
+    "preemphasis",
     "psf_mfcc",
     "rms",
+    "spectral_centroid",
+    "spectral_contrast",
+    "speechpy_mfcc",
+    "tf_log_mel",
+    "tf_mfcc",
     "trim",
     "zero_crossing_rate",
 ]
 
 # What the bundled models do without is loaded when it is first asked for.
 LATE = {
+    "chroma_stft": "ser_edge.features.chroma",
     "delta": "ser_edge.features.deltas",
     "high_pass": "ser_edge.features.filters",
+    "normalize": "ser_edge.features.filters",
+    "preemphasis": "ser_edge.features.filters",
     "psf_mfcc": "ser_edge.features.psf",
+    "spectral_centroid": "ser_edge.features.spectra",
+    "spectral_contrast": "ser_edge.features.spectra",
+    "speechpy_mfcc": "ser_edge.features.speechpy",
+    "tf_log_mel": "ser_edge.features.tf_signal",
+    "tf_mfcc": "ser_edge.features.tf_signal",
 }
 
 

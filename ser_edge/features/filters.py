@@ -1,4 +1,4 @@
-"""Filters of samples."""
+"""Samples filtered and scaled."""
 
 from __future__ import annotations
 
@@ -69,6 +69,61 @@ def high_pass(
     for rows in together:
         y[rows] = x[rows] @ step.response + states[:-1][rows] @ step.decay
     return y.reshape(-1)[: signal.size]
+
+
+def preemphasis(
+    samples: npt.ArrayLike, *, coef: float = 0.97, zi: float | None = None
+) -> FloatArray:
+    """What is left of every sample when `coef` times the one before is subtracted.
+
+    Equals ``librosa.effects.preemphasis``; with ``zi=0`` it equals
+    ``np.append(x[0], x[1:] - coef * x[:-1])``, as it is often written out.
+
+    Args:
+        samples: shape (n,), at least one.
+        coef: part of the sample before.
+        zi: added to the first sample; None: ``2 * x[0] - x[1]``, or ``x[0]`` of a single one.
+
+    Returns:
+        float32, shape (n,).
+
+    Raises:
+        ValueError: no samples, or more than one dimension.
+
+    Example:
+        >>> preemphasis([1.0, 1.0, 1.0], coef=0.5, zi=0.0)
+        array([1. , 0.5, 0.5], dtype=float32)
+    """
+    signal = mono_samples(samples)
+    if zi is None:
+        zi = float(2 * signal[0] - signal[1]) if signal.size > 1 else float(signal[0])
+    filtered = signal.copy()
+    filtered[1:] -= np.float32(coef) * signal[:-1]
+    filtered[0] += np.float32(zi)
+    return filtered
+
+
+def normalize(samples: npt.ArrayLike) -> FloatArray:
+    """Samples whose largest magnitude is 1.
+
+    Equals ``librosa.util.normalize``. Digital silence stays as it is.
+
+    Args:
+        samples: shape (n,), at least one.
+
+    Returns:
+        float32, shape (n,).
+
+    Raises:
+        ValueError: no samples, or more than one dimension.
+
+    Example:
+        >>> normalize([0.25, -0.5])
+        array([ 0.5, -1. ], dtype=float32)
+    """
+    signal = mono_samples(samples)
+    peak = np.abs(signal).max()
+    return signal / peak if peak >= np.finfo(np.float32).tiny else signal.copy()
 
 
 class _Step(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,11 +93,7 @@ def mfcc(
     taper = centered_window(window, n_fft if win_length is None else win_length, n_fft)
     bands = mel_blocks(sr, n_fft, n_mels, fmin, sr / 2 if fmax is None else fmax, htk, mel_norm)
     levels = mel_power(padded_samples(y, n_fft, center, pad_mode), taper, hop_length, bands, power)
-    np.maximum(levels, amin, out=levels)
-    np.log10(levels, out=levels)
-    levels *= 10.0
-    if top_db is not None:
-        np.maximum(levels, levels.max() - top_db, out=levels)
+    to_decibels(levels, amin, top_db)
     # In float32 this product would miss librosa by 1e-3 where all levels are alike.
     basis = dct_matrix(n_mfcc, n_mels, norm, lifter)
     cepstrum = np.empty((n_mfcc, len(levels)), dtype=np.float32)
@@ -105,6 +102,114 @@ def mfcc(
         block = slice(start, start + step)
         cepstrum[:, block] = basis @ levels[block].T.astype(np.float64)
     return cepstrum
+
+
+def melspectrogram(
+    y: npt.ArrayLike,
+    sr: float,
+    *,
+    n_fft: int = 2048,
+    hop_length: int = 512,
+    win_length: int | None = None,
+    window: str = "hann",
+    center: bool = True,
+    pad_mode: str = "constant",
+    power: float = 2.0,
+    n_mels: int = 128,
+    fmin: float = 0.0,
+    fmax: float | None = None,
+    htk: bool = False,
+    mel_norm: str | None = "slaney",
+) -> FloatArray:
+    """Power in mel bands, frame by frame.
+
+    Equals ``librosa.feature.melspectrogram`` with the same arguments, `mel_norm` being its
+    ``norm``, within 1e-5 of the largest value of a frame.
+
+    Args:
+        y: samples, shape (n,), at least one.
+        sr: sample rate in Hz.
+        n_fft: samples in a frame and length of the Fourier transform.
+        hop_length: samples from one frame to the next.
+        win_length: samples under the window, in the middle of the frame; None is `n_fft`.
+        window: ``hann``, ``hamming``, ``blackman`` or ``boxcar``, periodic.
+        center: frame t is centred at sample ``t * hop_length``; both ends are padded.
+        pad_mode: how: ``constant`` (zeros), ``edge`` or ``reflect``.
+        power: exponent of the magnitude: 2 for power, 1 for magnitude.
+        n_mels: mel bands.
+        fmin: lower edge of the lowest band in Hz.
+        fmax: upper edge of the highest band in Hz; None is ``sr / 2``.
+        htk: HTK's mel scale instead of Slaney's.
+        mel_norm: ``slaney`` gives every band the same area, None the same height.
+
+    Returns:
+        float32, shape (n_mels, n_frames).
+
+    Raises:
+        ValueError: an argument out of range, no samples, more than one dimension, or fewer
+            samples than a frame needs.
+
+    Example:
+        >>> y = np.sin(2 * np.pi * 440 / 16000 * np.arange(16000))
+        >>> melspectrogram(y, 16000, n_mels=64).shape
+        (64, 32)
+    """
+    taper = centered_window(window, n_fft if win_length is None else win_length, n_fft)
+    bands = mel_blocks(sr, n_fft, n_mels, fmin, sr / 2 if fmax is None else fmax, htk, mel_norm)
+    levels = mel_power(padded_samples(y, n_fft, center, pad_mode), taper, hop_length, bands, power)
+    return np.ascontiguousarray(levels.T)
+
+
+def power_to_db(
+    S: npt.ArrayLike,
+    *,
+    ref: float | str = 1.0,
+    amin: float = 1e-10,
+    top_db: float | None = 80.0,
+) -> FloatArray:
+    """Power to decibels: ``10 * log10(S / ref)``.
+
+    Equals ``librosa.power_to_db`` within 1e-4 dB.
+
+    Args:
+        S: power, of any shape.
+        ref: the power that is 0 dB, or ``max`` for the largest of `S`.
+        amin: floor of `S` and of `ref`, before the logarithm.
+        top_db: levels are cut at so many dB below the highest; None: not at all.
+
+    Returns:
+        float32, of the shape of `S`.
+
+    Raises:
+        ValueError: an argument out of range, or `S` is empty.
+
+    Example:
+        >>> power_to_db([1.0, 0.1, 0.0], ref="max", top_db=40.0)
+        array([  0., -10., -40.], dtype=float32)
+    """
+    levels = np.array(S, dtype=np.float32)
+    if levels.size == 0:
+        raise ValueError("there is no power to express in decibels")
+    if amin <= 0:
+        raise ValueError(f"amin is {amin}, but must be above zero")
+    if ref == "max":
+        ref = float(levels.max())
+    elif isinstance(ref, str):
+        raise ValueError(f"ref is {ref!r}, but must be 'max' or a number")
+    to_decibels(levels, amin, None)
+    levels -= np.float32(10.0 * math.log10(max(amin, ref)))
+    if top_db is not None:
+        np.maximum(levels, levels.max() - top_db, out=levels)
+    return levels
+
+
+def to_decibels(levels: FloatArray, amin: float, top_db: float | None) -> None:
+    """The same in place, relative to 1."""
+    np.maximum(levels, amin, out=levels)
+    np.log10(levels, out=levels)
+    levels *= 10.0
+    if top_db is not None:
+        np.maximum(levels, levels.max() - top_db, out=levels)
 
 
 def mel_filterbank(
@@ -174,22 +279,34 @@ def mel_power(
     power: float,
 ) -> FloatArray:
     """Power in every mel band, shape (n_frames, n_mels)."""
+    n_frames = 1 + (signal.size - taper.size) // hop_length
+    levels = np.zeros((n_frames, bands[-1].bands.stop), dtype=np.float32)
+    for block, spectra in power_spectra(signal, taper, hop_length, power):
+        for mel in bands:
+            np.matmul(spectra[:, mel.bins], mel.weights, out=levels[block, mel.bands])
+    return levels
+
+
+def power_spectra(
+    signal: FloatArray, taper: npt.NDArray[Any], hop_length: int, power: float
+) -> Iterator[tuple[slice, FloatArray]]:
+    """Some neighbouring frames at a time and their spectra, shape (frames, bins).
+
+    Frames that lie wholly in zeros before and after all others, such as a short clip's padding,
+    are left out: their spectra are zero.
+    """
     frames = framed(signal, taper.size, hop_length)
-    levels = np.zeros((len(frames), bands[-1].bands.stop), dtype=np.float32)
-    # Frames that lie wholly in zeros, such as a short clip's padding, stay zero.
     nonzero = (signal != 0).tobytes()  # which numpy has no quick search from the end for
     if 1 not in nonzero:
-        return levels
+        return
     first = max(0, -((taper.size - 1 - nonzero.find(1)) // hop_length))
     last = min(len(frames), nonzero.rfind(1) // hop_length + 1)
     for block in frame_blocks(first, last, taper.size):
         spectrum = np.fft.rfft(frames[block] * taper, axis=1)
-        spectral = (np.square(spectrum.real) + np.square(spectrum.imag)).astype(np.float32)
+        spectra = (np.square(spectrum.real) + np.square(spectrum.imag)).astype(np.float32)
         if power != 2.0:
-            spectral **= power / 2
-        for mel in bands:
-            np.matmul(spectral[:, mel.bins], mel.weights, out=levels[block, mel.bands])
-    return levels
+            spectra **= power / 2
+        yield block, spectra
 
 
 @functools.lru_cache(maxsize=16)

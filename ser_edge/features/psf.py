@@ -98,10 +98,25 @@ def _psf_filterbank(
         raise ValueError(f"bands from {fmin} to {fmax} Hz do not fit a sample rate of {sr} Hz")
     low, high = (hz_to_mel(frequency, True) for frequency in (fmin, fmax))
     corners = np.floor((n_fft + 1) * mel_to_hz(np.linspace(low, high, n_mels + 2), True) / sr)
-    filters = np.zeros((n_mels, 1 + n_fft // 2))
+    return corner_filters(corners, 1 + n_fft // 2)
+
+
+def corner_filters(
+    corners: npt.NDArray[np.float64], n_bins: int, *, whole: bool = False
+) -> npt.NDArray[np.float64]:
+    """Triangles between every three neighbouring corners, shape (len(corners) - 2, n_bins).
+
+    Args:
+        corners: bins, whole numbers that do not fall.
+        n_bins: of a spectrum.
+        whole: a triangle that falls at once, its last two corners being one bin, keeps that bin.
+    """
+    filters = np.zeros((len(corners) - 2, n_bins))
     for row, (left, middle, right) in zip(filters, zip(corners, corners[1:], corners[2:])):
         rising = np.arange(left, middle)
         falling = np.arange(middle, right)
         row[int(left) : int(middle)] = (rising - left) / (middle - left or 1)
         row[int(middle) : int(right)] = (right - falling) / (right - middle or 1)
+        if whole and left < middle == right:
+            row[int(middle)] = 1.0
     return filters

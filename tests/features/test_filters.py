@@ -10,6 +10,7 @@ import pytest
 
 from ser_edge import features
 from tests.helpers.audio import RATE, Samples, noise, tone, voice
+from tests.helpers.hard_signals import HARD
 
 signal = pytest.importorskip("scipy.signal")
 
@@ -88,3 +89,29 @@ def test_bad_arguments_of_high_pass(arguments: dict[str, Any], message: str) -> 
 def test_high_pass_takes_one_channel(x: Any) -> None:
     with pytest.raises(ValueError, match="samples of one channel"):
         features.high_pass(x, sr=RATE)
+
+
+# Pre-emphasis and peak normalization.
+
+
+@pytest.mark.parametrize("name", [name for name, y in HARD.items() if y.size > 1])
+def test_preemphasis_and_normalize_of_hard_cases(name: str) -> None:
+    librosa = pytest.importorskip("librosa")
+    x = HARD[name]
+    assert np.array_equal(features.preemphasis(x), librosa.effects.preemphasis(x))
+    written_out = np.append(x[0], x[1:] - np.float32(0.9) * x[:-1])
+    assert np.array_equal(features.preemphasis(x, coef=0.9, zi=0.0), written_out)
+    assert np.array_equal(features.normalize(x), librosa.util.normalize(x))
+
+
+def test_preemphasis_of_speech(recordings: Mapping[str, Samples]) -> None:
+    librosa = pytest.importorskip("librosa")
+    for x in list(recordings.values())[::20]:
+        assert np.array_equal(features.preemphasis(x), librosa.effects.preemphasis(x))
+
+
+def test_preemphasis_and_normalize_of_one_sample() -> None:
+    assert features.preemphasis([0.5]).tolist() == [1.0]
+    assert features.preemphasis([0.5], zi=0.0).tolist() == [0.5]
+    assert features.normalize([-0.25]).tolist() == [-1.0]
+    assert features.normalize([0.0]).tolist() == [0.0]
