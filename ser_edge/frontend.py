@@ -44,6 +44,11 @@ class Frontend:
         self.window_samples: int = round(spec.window_seconds * spec.sample_rate)
         if self.window_samples > _MAX_SAMPLES:
             raise ModelError(f"a window of {self.window_samples} samples is over {_MAX_SAMPLES}")
+        if spec.high_pass is not None and 2 * spec.high_pass.cutoff >= spec.sample_rate:
+            raise ModelError(
+                f"frontend.high_pass.cutoff is {spec.high_pass.cutoff:g} Hz, but must be below "
+                "half the sample rate"
+            )
         self._offset: Any = np.float32(0.0)
         self._scale: Any = np.float32(1.0)
         for feature in spec.features:
@@ -67,8 +72,18 @@ class Frontend:
         """Samples of a window, shape (n,), n >= 1, to the matrix of shape :attr:`shape`."""
         return self.features(self.trim(samples))
 
+    def filtered(self, samples: FloatArray) -> FloatArray:
+        """The samples after the high-pass filter, if there is one: shape (n,)."""
+        high_pass = self.spec.high_pass
+        if high_pass is None:
+            return samples
+        return features.high_pass(
+            samples, sr=self.sample_rate, cutoff=high_pass.cutoff, order=high_pass.order
+        )
+
     def trim(self, samples: FloatArray) -> FloatArray:
-        """The samples without the silence before and after: a view, shape (m,), m <= n."""
+        """The filtered samples without the silence before and after: shape (m,), m <= n."""
+        samples = self.filtered(samples)
         trim = self.spec.trim
         if trim is None:
             return samples
@@ -81,7 +96,7 @@ class Frontend:
         return samples[start:end]
 
     def features(self, speech: FloatArray) -> FloatArray:
-        """Trimmed samples, cut or padded with zeros to one window, to the feature matrix."""
+        """What :meth:`trim` gives to the matrix; it is cut or padded with zeros to one window."""
         speech = speech[: self.window_samples]
         window = np.zeros(self.window_samples, dtype=np.float32)
         window[: speech.size] = speech

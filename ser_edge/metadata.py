@@ -35,6 +35,13 @@ _MAX_MELS = 256
 
 
 # Named tuples here, for dataclasses take several milliseconds of a cold start to define.
+class HighPass(NamedTuple):
+    """What is filtered before anything else: the arguments of `features.high_pass`."""
+
+    cutoff: float  # Hz
+    order: int
+
+
 class Trim(NamedTuple):
     """How leading and trailing silence is found: the arguments of `features.trim`."""
 
@@ -62,6 +69,7 @@ class FrontendSpec(NamedTuple):
 
     sample_rate: int  # Hz
     window_seconds: float
+    high_pass: HighPass | None
     trim: Trim | None
     level_dbfs: float | None  # RMS level to which the speech is scaled, dB of full scale
     features: tuple[Feature, ...]
@@ -87,6 +95,7 @@ class FrontendSpec(NamedTuple):
         spec = cls(
             sample_rate=entry.integer("sample_rate", 1000, _MAX_SAMPLE_RATE),
             window_seconds=entry.number("window_seconds", 0.1, _MAX_WINDOW_SECONDS),
+            high_pass=_parse_high_pass(entry.value("high_pass", None), "frontend.high_pass"),
             trim=_parse_trim(entry.value("trim", None), "frontend.trim"),
             level_dbfs=entry.number("level_dbfs", -100.0, 0.0, None),
             features=_parse_features(entry.value("features")),
@@ -238,6 +247,18 @@ def _parse_labels(data: Any) -> tuple[str, ...]:
             f"the model's labels must be 2 to {_MAX_LABELS} different texts of one line"
         )
     return tuple(data)
+
+
+def _parse_high_pass(data: Any, path: str) -> HighPass | None:
+    if data is None:
+        return None
+    entry = Object(data, path)
+    high_pass = HighPass(
+        cutoff=entry.number("cutoff", 1.0, _MAX_SAMPLE_RATE / 2),
+        order=entry.integer("order", 1, 4, 2),
+    )
+    entry.finish()
+    return high_pass
 
 
 def _parse_trim(data: Any, path: str) -> Trim | None:

@@ -164,6 +164,22 @@ def test_level_makes_loud_and_faint_speech_alike() -> None:
     assert np.abs(ours(y) - ours(y / 64)).max() <= 1e-3
 
 
+def test_high_pass_comes_before_everything_else() -> None:
+    scipy_signal = pytest.importorskip("scipy.signal")
+    # A voice in rumble: without the filter nothing would be trimmed.
+    rumble = 0.1 * np.sin(2 * np.pi * 10 / RATE * np.arange(3 * RATE))
+    y = (np.pad(voice(1.0), RATE) + rumble).astype(np.float32)
+    assert frontend().trim(y).size > 2.5 * RATE
+    sos = scipy_signal.butter(2, 80, "highpass", fs=RATE, output="sos")
+    filtered, _ = scipy_signal.sosfilt(sos, y, zi=scipy_signal.sosfilt_zi(sos) * float(y[0]))
+    filtered = filtered.astype(np.float32)
+    ours = frontend(high_pass={"cutoff": 80.0})
+    start, end = features.trim(filtered, top_db=25, frame_length=256, hop_length=64)
+    assert end - start < 1.5 * RATE
+    assert np.abs(ours.trim(y) - filtered[start:end]).max() <= 1e-6
+    assert np.abs(ours(y) - frontend()(filtered)).max() <= 1e-2
+
+
 def test_level_leaves_digital_silence_silent() -> None:
     matrix = frontend(level_dbfs=-26.0)(np.zeros(RATE, np.float32))
     assert np.array_equal(matrix, frontend()(np.zeros(RATE, np.float32)))
@@ -205,6 +221,7 @@ def test_shape_is_known_before_the_first_call(preset: str) -> None:
     ("changes", "message"),
     [
         ({"normalization": {"mean": [0.0], "std": [1.0]}}, "1 rows for 22 features"),
+        ({"high_pass": {"cutoff": 8000.0}}, "high_pass.cutoff is 8000 Hz"),
         ({"features": [{"name": "rms", "hop_length": 12}]}, "rms has over 5000 frames"),
         (
             {"window_seconds": 0.1, "features": [{"name": "mfcc", "center": False}]},

@@ -7,7 +7,7 @@ import pytest
 
 from ser_edge.convert import frontends
 from ser_edge.errors import ModelError
-from ser_edge.metadata import Feature, FrontendSpec, Metadata, Trim
+from ser_edge.metadata import Feature, FrontendSpec, HighPass, Metadata, Trim
 from tests.helpers.models import METADATA, MISSING, bundled, edited
 
 
@@ -19,6 +19,7 @@ def test_every_entry_is_read() -> None:
     metadata = parse({**METADATA, "training": {"corpora": []}})
     assert metadata.name == "test"
     assert metadata.labels == ("calm", "excited")
+    assert metadata.frontend.high_pass == HighPass(cutoff=80.0, order=2)
     assert metadata.frontend.trim == Trim(top_db=25.0, frame_length=256, hop_length=64)
     assert metadata.frontend.features[0] == Feature(
         "rms", {"frame_length": 400, "hop_length": 160, "center": True, "pad_mode": "constant"}
@@ -48,7 +49,7 @@ def test_arguments_left_out_are_the_features_own_defaults() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["trim", "level_dbfs", "normalization"])
+@pytest.mark.parametrize("name", ["high_pass", "trim", "level_dbfs", "normalization"])
 def test_parts_of_the_front_end_may_be_missing_or_null(name: str) -> None:
     for value in (None, MISSING):
         metadata = parse(edited(METADATA, f"frontend.{name}", value))

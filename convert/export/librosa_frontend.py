@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_edge.errors import AudioError, DependencyError
-from ser_edge.metadata import Feature, FrontendSpec
+from ser_edge.metadata import Feature, FrontendSpec, HighPass
 
 FloatArray = NDArray[Any]
 
@@ -51,6 +51,8 @@ def features_of(path: str | os.PathLike[str], spec: FrontendSpec) -> NDArray[np.
 def matrix_of(samples: FloatArray, spec: FrontendSpec) -> NDArray[np.float32]:
     """The feature matrix of samples, (n,), at the spec's rate: see :func:`features_of`."""
     librosa = _librosa()
+    if spec.high_pass is not None:
+        samples = _high_pass(samples, spec.sample_rate, spec.high_pass)
     if spec.trim is not None:
         samples, _ = librosa.effects.trim(
             samples,
@@ -73,6 +75,16 @@ def matrix_of(samples: FloatArray, spec: FrontendSpec) -> NDArray[np.float32]:
     if spec.feature_axis == 1:
         matrix = matrix.T
     return np.ascontiguousarray(matrix, dtype=np.float32)
+
+
+def _high_pass(samples: FloatArray, sample_rate: int, high_pass: HighPass) -> FloatArray:
+    from scipy import signal
+
+    sos = signal.butter(high_pass.order, high_pass.cutoff, "highpass", fs=sample_rate, output="sos")
+    steady = signal.sosfilt_zi(sos) * float(samples[0])
+    filtered, _ = signal.sosfilt(sos, samples.astype(np.float64), zi=steady)
+    result: FloatArray = filtered.astype(np.float32)
+    return result
 
 
 def _features(window: FloatArray, spec: FrontendSpec) -> list[FloatArray]:

@@ -243,6 +243,9 @@ def _speech_start(samples: NDArray[np.float32]) -> float:
     if trim is None:
         return 0.0
     start, _ = features.trim(
-        samples, top_db=trim.top_db, frame_length=trim.frame_length, hop_length=trim.hop_length
+        _Worker.frontend.filtered(samples),
+        top_db=trim.top_db,
+        frame_length=trim.frame_length,
+        hop_length=trim.hop_length,
     )
     return float(start) / _Worker.frontend.sample_rate

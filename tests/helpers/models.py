@@ -24,6 +24,7 @@ METADATA: dict[str, Any] = {
     "frontend": {
         "sample_rate": 16000,
         "window_seconds": 1.0,
+        "high_pass": {"cutoff": 80.0, "order": 2},
         "trim": {"top_db": 25.0, "frame_length": 256, "hop_length": 64},
         "level_dbfs": -26.0,
         "features": [

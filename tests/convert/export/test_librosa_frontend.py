@@ -23,6 +23,7 @@ BASE = {"sample_rate": 22050, "window_seconds": 1.5, "layout": "features_frames"
 SPECS: dict[str, dict[str, Any]] = {
     **{name: frontends.preset(name) for name in frontends.NAMES},
     "40 MFCC at 22 050 Hz": {**BASE, "features": [{"name": "mfcc", "n_mfcc": 40}]},
+    "high-pass": {**frontends.preset("compact"), "high_pass": {"cutoff": 80.0}},
     "deltas": {
         **BASE,
         "features": [
