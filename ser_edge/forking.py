@@ -23,6 +23,7 @@ LATE_IMPORTS = (
     "ser_edge.adapt.profile",
     "ser_edge.audio.containers",
     "ser_edge.audio.ffmpeg",
+    "ser_edge.audio.kaiser",
     "ser_edge.features.chroma",
     "ser_edge.features.deltas",
     "ser_edge.features.filters",

@@ -161,18 +161,23 @@ def open_audio(
 
 
 def load(
-    source: AudioSource, sample_rate: int, *, channel: int | None = None, ffmpeg: bool = True
+    source: AudioSource,
+    sample_rate: int,
+    *,
+    channel: int | None = None,
+    ffmpeg: bool = True,
+    res_type: str = "soxr_hq",
 ) -> Samples:
     """Read a whole recording at the given rate (Hz): mono float32 of shape (n,).
 
-    Equals ``librosa.load(source, sr=sample_rate)[0]`` for what librosa reads, but where channels
-    cancel.
+    Equals ``librosa.load(source, sr=sample_rate, res_type=res_type)[0]`` for what librosa reads,
+    but where channels cancel; `res_type` as in :class:`ser_edge.audio.resample.Resampler`.
 
     Raises:
         AudioError, DependencyError: as :func:`open_audio` and iterating over it do.
     """
     with open_audio(source, channel=channel, ffmpeg=ffmpeg) as audio:
-        resampler = Resampler(audio.sample_rate, sample_rate)
+        resampler = Resampler(audio.sample_rate, sample_rate, res_type)
         chunks = [resampler.push(chunk) for chunk in audio]
     chunks.append(resampler.flush())
     return np.concatenate(chunks)

@@ -1,8 +1,9 @@
-"""Resampling as in training: soxr at quality HQ, in one call or in chunks.
+"""Resampling as in training, in one call or in chunks.
 
-The samples equal those of ``librosa.resample(y, orig_sr=..., target_sr=..., res_type="soxr_hq")``,
-librosa's own default, because a prediction can flip with the resampler. libsoxr is reached through
-the ``soxr`` package or, where that has no wheel (32-bit ARM), through the system's library.
+The samples equal those of ``librosa.resample(y, orig_sr=..., target_sr=..., res_type=...)``, for a
+prediction can flip with the resampler: soxr at quality HQ, librosa's own default, or one of the
+older ones. libsoxr is reached through the ``soxr`` package or, where that has no wheel (32-bit
+ARM), through the system's library.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ Samples = NDArray[np.float32]
 MIN_SAMPLE_RATE = 1_000  # Hz
 MAX_SAMPLE_RATE = 768_000  # Hz
 
+RES_TYPES = ("soxr_hq", "kaiser_best", "kaiser_fast")
+
 # By soname first: ctypes.util.find_library needs gcc or ldconfig, which a small system may lack.
 _SYSTEM_LIBRARIES = ("libsoxr.so.0", "libsoxr.0.dylib")
 
@@ -29,17 +32,20 @@ class Resampler:
     """Turn mono audio of one rate into another, in chunks of any length.
 
     The output does not depend, to the bit, on how the input is cut into chunks. It lags behind the
-    input by libsoxr's filter; ``flush`` hands out the rest. In total there are
+    input by the resampler's filter; ``flush`` hands out the rest. In total there are
     ``ceil(n * (target_rate / source_rate))`` samples for ``n``, librosa's rule, the last one being
-    zero where libsoxr makes one less. One object serves one recording.
+    zero where the resampler makes one less. One object serves one recording.
 
     Args:
         source_rate: rate of the samples pushed, in Hz.
         target_rate: rate of the samples returned, in Hz. Equal rates pass samples through, and
             need no library.
+        res_type: one of RES_TYPES, librosa's names: ``soxr_hq``, its default, or ``kaiser_best``,
+            its default up to 0.9, or ``kaiser_fast``.
 
     Raises:
-        AudioError: a rate is not between 1 000 and 768 000 Hz.
+        AudioError: a rate is not between 1 000 and 768 000 Hz, or the rates are too far from each
+            other for the older resamplers.
         DependencyError: the rates differ and there is no libsoxr.
 
     Example:
@@ -53,10 +59,12 @@ class Resampler:
         True
     """
 
-    def __init__(self, source_rate: int, target_rate: int) -> None:
+    def __init__(self, source_rate: int, target_rate: int, res_type: str = "soxr_hq") -> None:
         self.source_rate = check_sample_rate(source_rate)
         self.target_rate = check_sample_rate(target_rate)
-        self._soxr = None if source_rate == target_rate else _open_soxr(source_rate, target_rate)
+        self._stream = None
+        if source_rate != target_rate:
+            self._stream = _open(source_rate, target_rate, res_type)
         self._received = 0
         self._returned = 0
 
@@ -70,31 +78,33 @@ class Resampler:
             raise AudioError(
                 f"mono float32 samples are needed, not {samples.dtype} of shape {samples.shape}"
             )
-        if self._soxr is None or not len(samples):
+        if self._stream is None or not len(samples):
             return samples
-        ready = self._soxr.resample_chunk(np.ascontiguousarray(samples), last=False)
+        ready = self._stream.resample_chunk(np.ascontiguousarray(samples), last=False)
         self._received += len(samples)
         self._returned += len(ready)
         return ready
 
     def flush(self) -> Samples:
         """End the recording; return the samples still due, float32 of shape (n,)."""
-        if self._soxr is None:
+        if self._stream is None:
             return np.zeros(0, np.float32)
         # The floating-point product rounds as librosa's does: 441 samples at 44.1 kHz make 161.
         due = math.ceil(self._received * (self.target_rate / self.source_rate)) - self._returned
-        rest = self._soxr.resample_chunk(np.zeros(0, np.float32), last=True)[:due]
+        rest = self._stream.resample_chunk(np.zeros(0, np.float32), last=True)[:due]
         return np.pad(rest, (0, due - len(rest)))
 
 
-def resample(samples: Samples, source_rate: int, target_rate: int) -> Samples:
+def resample(
+    samples: Samples, source_rate: int, target_rate: int, res_type: str = "soxr_hq"
+) -> Samples:
     """Resample a whole mono recording, float32 of shape (n,); see :class:`Resampler`.
 
     Example:
         >>> resample(np.zeros(44_100, np.float32), 44_100, 16_000).shape
         (16000,)
     """
-    resampler = Resampler(source_rate, target_rate)
+    resampler = Resampler(source_rate, target_rate, res_type)
     return np.concatenate([resampler.push(samples), resampler.flush()])
 
 
@@ -117,16 +127,24 @@ def check_sample_rate(sample_rate: int) -> int:
 if TYPE_CHECKING:
     from typing import Protocol
 
-    class _Soxr(Protocol):
+    class _Stream(Protocol):
         def resample_chunk(self, x: Samples, last: bool) -> Samples: ...
 
 
-def _open_soxr(source_rate: int, target_rate: int) -> _Soxr:
+def _open(source_rate: int, target_rate: int, res_type: str) -> _Stream:
+    if res_type not in RES_TYPES:
+        raise ValueError(f"res_type is {res_type!r}, but must be one of {', '.join(RES_TYPES)}")
+    if res_type != "soxr_hq":
+        from ser_edge.audio.kaiser import KaiserStream
+
+        return KaiserStream(source_rate, target_rate, res_type)
     try:
         import soxr
     except ImportError:
         return _SystemSoxr(_load_system_library(), source_rate, target_rate)
-    stream: _Soxr = soxr.ResampleStream(source_rate, target_rate, 1, dtype="float32", quality="HQ")
+    stream: _Stream = soxr.ResampleStream(
+        source_rate, target_rate, 1, dtype="float32", quality="HQ"
+    )
     return stream
 
 

@@ -139,8 +139,8 @@ def _log_mel(
         spectrum = np.fft.rfft(frames[block] * taper, n_fft, axis=1)
         bands[block] = np.abs(spectrum) ** power @ filters
     bands += offset
-    levels: npt.NDArray[np.float64] = np.log(bands)
-    return levels
+    np.log(bands, out=bands)
+    return bands
 
 
 @functools.lru_cache(maxsize=16)
@@ -157,7 +157,7 @@ def _filterbank(
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
     filters = np.maximum(0.0, np.minimum(rising, falling))
     filters[:, 0] = 0.0
-    return filters
+    return filters  # type: ignore[no-any-return]
 
 
 def _mels(hertz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
