@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+JSON_SCHEMA = 1  # of a result; grows when a field changes its meaning
 _DIGITS = 6  # of a probability, when it is printed: float32 has no more
 
 
@@ -78,6 +80,11 @@ class Result:
         )
         caption = f"{escape(str(self))}, {self.start:.1f} s to {self.end:.1f} s"
         return f"<table><caption>{caption}</caption>{body}</table>"
+
+
+def result_json(result: Result, **origin: str) -> str:
+    """A result as one JSON object, which begins with its schema and its origin."""
+    return json.dumps({"schema": JSON_SCHEMA, **origin, **result.rounded().to_dict()})
 
 
 def _significant(value: float) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from ser_edge.adapt.profile import Profile
-from ser_edge.cli.plot import open_figure, save_figure
+from ser_edge.cli.show.plot import open_figure, save_figure
 from ser_edge.errors import SerEdgeError
 from ser_edge.gate import SPEECH
 from ser_edge.metadata import Metadata

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ser_edge.cli.progress import Progress, is_shown
+from ser_edge.cli.show.progress import Progress, is_shown
 
 _Decorator = Callable[[Any], Any]
 

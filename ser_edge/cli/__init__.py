@@ -22,10 +22,11 @@ from ser_edge.cli.options import (
 from ser_edge.errors import SerEdgeError
 
 # Each is a function in a module of its own name, which is loaded only when the command is used.
-COMMANDS = ("adapt", "bench", "classify", "doctor", "info", "listen")
+COMMANDS = ("adapt", "bench", "classify", "doctor", "info", "listen", "serve")
 
 _PREFIX = "SER_EDGE"  # of the options' variables in the environment
-_PASSWORD_VARIABLE = f"{_PREFIX}_LISTEN_MQTT_PASSWORD"  # no option: all users see those
+# No options: all users see those.
+_PASSWORD_VARIABLES = (f"{_PREFIX}_LISTEN_MQTT_PASSWORD", f"{_PREFIX}_SERVE_MQTT_PASSWORD")
 
 _EPILOG = """\b
 Exit codes: 0 all went well; 1 some file failed, the others were classified;
@@ -81,7 +82,7 @@ def program(context: click.Context) -> None:
     """Tell the emotion in recorded speech, on this device, without a network."""
     if os.environ.get("NO_COLOR"):
         context.color = False
-    warn_of_unknown_variables(program, _PREFIX, (_PASSWORD_VARIABLE,))
+    warn_of_unknown_variables(program, _PREFIX, _PASSWORD_VARIABLES)
 
 
 program.params.append(verbose_option)

@@ -21,13 +21,13 @@ from ser_edge.cli.options import (
     raw_options,
     top_option,
 )
-from ser_edge.cli.output import Csv, JsonLines, Table
+from ser_edge.cli.show.output import Csv, JsonLines, Table
 from ser_edge.errors import AudioError
 
 if TYPE_CHECKING:
-    from ser_edge.cli.output import Writer
-    from ser_edge.cli.plot import Pictures
-    from ser_edge.cli.progress import AudioProgress
+    from ser_edge.cli.show.output import Writer
+    from ser_edge.cli.show.plot import Pictures
+    from ser_edge.cli.show.progress import AudioProgress
     from ser_edge.features import FloatArray
     from ser_edge.result import Result
 
@@ -185,7 +185,7 @@ def _audio_files(path: str) -> list[str]:
 
 
 def _pictures(plot: str, paths: Sequence[str], labels: Sequence[str]) -> Pictures:
-    from ser_edge.cli.plot import Pictures
+    from ser_edge.cli.show.plot import Pictures
 
     single = len(paths) == 1 and not os.path.isdir(paths[0])
     try:
@@ -197,7 +197,7 @@ def _pictures(plot: str, paths: Sequence[str], labels: Sequence[str]) -> Picture
 def _progress(files: Sequence[str]) -> AudioProgress | None:
     if not sys.stderr.isatty():
         return None
-    from ser_edge.cli.progress import AudioProgress
+    from ser_edge.cli.show.progress import AudioProgress
 
     return AudioProgress(files)
 

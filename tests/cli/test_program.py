@@ -114,7 +114,7 @@ def test_a_command_loads_no_other(name: str) -> None:
     script = (
         "import sys\n"
         "from ser_edge.cli import COMMANDS, program\n"
-        "assert 'ser_edge.cli.output' not in sys.modules\n"
+        "assert 'ser_edge.cli.show.output' not in sys.modules\n"
         f"program.get_command(None, {name!r})\n"
         "print(*[name for name in COMMANDS if f'ser_edge.cli.{name}' in sys.modules])\n"
         "assert 'numpy' not in sys.modules\n"

@@ -14,9 +14,9 @@ import pytest
 import soundfile
 
 from ser_edge.audio.pcm import Format
-from ser_edge.cli import progress
-from ser_edge.cli.meter import LevelMeter
-from ser_edge.cli.progress import AudioProgress, Progress, StatusLine
+from ser_edge.cli.show import progress
+from ser_edge.cli.show.meter import LevelMeter
+from ser_edge.cli.show.progress import AudioProgress, Progress, StatusLine
 from ser_edge.convert.cli.options import progress as converting
 from ser_edge.live.source import Chunk
 from tests.helpers.audio import RATE, silence, tone, voice
@@ -170,7 +170,8 @@ def test_a_long_recording_shows_it_and_its_results_stay_whole(tmp_path):
 
 
 _IMPATIENT = """
-from ser_edge.cli import main, progress
+from ser_edge.cli import main
+from ser_edge.cli.show import progress
 progress._PATIENCE_SECONDS = progress._REDRAW_SECONDS = 0.0
 main()
 """

@@ -14,7 +14,8 @@ import pytest
 import soundfile
 
 from ser_edge import Result, cli
-from ser_edge.cli import options, output
+from ser_edge.cli import options
+from ser_edge.cli.show import output
 from ser_edge.cli.terminal import fitted, printable, width
 from tests.helpers.audio import RATE, voice
 

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from ser_edge.cli.terminal import columns, encodable, fitted, printable, width
+from ser_edge.result import result_json
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from ser_edge.result import Result
-
-JSON_SCHEMA = 1  # of a result; grows when a field changes its meaning
 
 # In cells of a terminal.
 _BAR_CELLS = 20
@@ -46,13 +45,6 @@ if TYPE_CHECKING:
         def result(self, file: str, result: Result) -> None: ...
 
         def error(self, file: str, message: str) -> None: ...
-
-
-def result_json(result: Result, **origin: str) -> str:
-    """A result as one JSON object, which begins with its schema and its origin."""
-    import json
-
-    return json.dumps({"schema": JSON_SCHEMA, **origin, **result.rounded().to_dict()})
 
 
 class JsonLines:

@@ -12,29 +12,23 @@ import numpy as np
 from ser_edge.cli.terminal import printable
 from ser_edge.errors import DependencyError
 from ser_edge.features import FloatArray
+from ser_edge.web.colors import NO_EMOTION, UNCERTAIN_FACE, UNCERTAIN_HATCH, colors
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ser_edge.result import Result
 
-# Okabe and Ito's palette for colour-blind readers ("Color Universal Design", 2008), without its
-# yellow, which is too faint for a line; the emotions' colours resemble those on the terminal.
-_COLORS = {
-    "neutral": "#000000",
-    "happy": "#E69F00",
-    "sad": "#0072B2",
-    "angry": "#D55E00",
-    "fear": "#CC79A7",
-    "disgust": "#009E73",
-}
-_OTHER_COLORS = ("#56B4E9", *_COLORS.values())
-
 # Windows without a label.
 _UNCERTAIN, _NONE = "uncertain", "no emotion"
 _SHADES: dict[str, dict[str, Any]] = {
-    _UNCERTAIN: {"facecolor": "#F7F7F7", "edgecolor": "#BBBBBB", "hatch": "////", "linewidth": 0},
-    _NONE: {"facecolor": "#D5D5D5", "linewidth": 0},
+    _UNCERTAIN: {
+        "facecolor": UNCERTAIN_FACE,
+        "edgecolor": UNCERTAIN_HATCH,
+        "hatch": "////",
+        "linewidth": 0,
+    },
+    _NONE: {"facecolor": NO_EMOTION, "linewidth": 0},
 }
 
 _MAX_LINE_WINDOWS = 50  # of more, lines are a thicket
@@ -215,7 +209,7 @@ class Timeline:
         edges = np.concatenate(
             [[results[0].start], (middles[1:] + middles[:-1]) / 2, [results[-1].end]]
         )
-        for label, color in zip(self._labels, _colors(self._labels)):
+        for label, color in zip(self._labels, colors(self._labels)):
             scores = np.array([np.nan if r.scores is None else r.scores[label] for r in results])
             # The line holds to the ends of the recording, so that one window is a line, too.
             below.plot(
@@ -246,7 +240,7 @@ class Timeline:
         end = self._results[-1].end
         edges, shares = label_shares(self._results, self._labels, _bin_seconds(self._results))
         bottom = np.zeros(len(shares))
-        styles = [{"color": color, "alpha": 0.85} for color in _colors(self._labels)]
+        styles = [{"color": color, "alpha": 0.85} for color in colors(self._labels)]
         for kind, style, share in zip(kinds, [*styles, *_SHADES.values()], shares.T):
             below.bar(
                 edges[:-1],
@@ -294,13 +288,6 @@ def label_shares(
         counts[int((result.start + result.end) / 2 / bin_seconds), column] += 1
     totals = np.maximum(1, counts.sum(axis=1, keepdims=True))
     return np.arange(n_bins + 1) * bin_seconds, counts / totals
-
-
-def _colors(labels: Sequence[str]) -> list[str]:
-    return [
-        _COLORS.get(label, _OTHER_COLORS[number % len(_OTHER_COLORS)])
-        for number, label in enumerate(labels)
-    ]
 
 
 def _bin_seconds(results: Sequence[Result]) -> float:

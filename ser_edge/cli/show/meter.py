@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from ser_edge.audio.mixing import as_mono_float32, decode
 from ser_edge.audio.pcm import Format
-from ser_edge.cli.progress import StatusLine
+from ser_edge.cli.show.progress import StatusLine
 from ser_edge.decision import level_dbfs
 from ser_edge.errors import AudioError
 from ser_edge.live.source import Chunk

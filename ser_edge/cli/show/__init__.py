@@ -1,0 +1,1 @@
+"""What people and programs see: tables, JSON, CSV, pictures, progress, levels."""

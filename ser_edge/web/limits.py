@@ -1,0 +1,150 @@
+"""How much a client may send, how slowly, and how many may do so at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from starlette.exceptions import HTTPException
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    from starlette.types import Message, Receive, Send
+
+MAX_CONNECTIONS = 512
+HEADER_SECONDS = 10.0  # for a request's head
+STALL_SECONDS = 10.0  # without a byte of the body
+SEND_SECONDS = 30.0  # for a piece of the answer
+_GRACE_SECONDS = 10.0  # of a body, before its speed counts
+_LEAST_BYTES_PER_SECOND = 4096
+_BODIES = 4  # of the greatest size that may be held at a time
+
+RETRY_AFTER = {"retry-after": "2"}
+
+
+class Budget:
+    """Bytes of all bodies that are held, in memory or in unlinked files."""
+
+    def __init__(self, max_body: int) -> None:
+        self.max_body = max_body
+        self._left = _BODIES * max_body
+
+    def take(self, size: int) -> None:
+        """Hold so many more.
+
+        Raises:
+            HTTPException: 503: there is no room.
+        """
+        if size > self._left:
+            raise HTTPException(503, "too many recordings at once: try again", RETRY_AFTER)
+        self._left -= size
+
+    def give(self, size: int) -> None:
+        """Let go of so many."""
+        self._left += size
+
+
+class Body:
+    """A request's body, which must be small and quick enough. Its `receive` is that of ASGI."""
+
+    def __init__(self, receive: Receive, headers: dict[str, str], budget: Budget) -> None:
+        self._receive = receive
+        self._budget = budget
+        self._began = time.monotonic()
+        self.size = 0
+        self.ended = False
+        announced = headers.get("content-length", "0")
+        if announced.isdecimal() and int(announced[:20]) > budget.max_body:
+            raise self._too_large()
+
+    async def receive(self) -> Message:
+        """The next piece.
+
+        Raises:
+            HTTPException: 408: it comes too slowly; 413: it is too large; 503: see Budget.
+        """
+        if self.ended:
+            return await self._receive()
+        try:
+            message = await asyncio.wait_for(self._receive(), STALL_SECONDS)
+        except asyncio.TimeoutError:
+            raise self._too_slow() from None
+        if message["type"] != "http.request":
+            self.ended = True
+            return message
+        size = len(message.get("body", b""))
+        self._budget.take(size)
+        self.size += size
+        self.ended = not message.get("more_body", False)
+        if self.size > self._budget.max_body:
+            raise self._too_large()
+        seconds = time.monotonic() - self._began - _GRACE_SECONDS
+        if not self.ended and self.size < seconds * _LEAST_BYTES_PER_SECOND:
+            raise self._too_slow()
+        return message
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._budget.give(self.size)
+        self.size = 0
+
+    def _too_large(self) -> HTTPException:
+        limit = self._budget.max_body
+        return HTTPException(413, f"a request may have {limit / 1e6:g} MB at most")
+
+    def _too_slow(self) -> HTTPException:
+        return HTTPException(408, "the recording came too slowly")
+
+
+def timed(send: Send) -> Send:
+    """The same, but a client that does not read its answer is left."""
+
+    async def send_in_time(message: Message) -> None:
+        try:
+            await asyncio.wait_for(send(message), SEND_SECONDS)
+        except asyncio.TimeoutError:
+            raise ConnectionResetError("the client does not read") from None
+
+    return send_in_time
+
+
+class Http(H11Protocol):
+    """uvicorn's HTTP, with time limits for the head of a request, and a limit of connections."""
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        if len(self.connections) > MAX_CONNECTIONS:
+            transport.abort()
+            return
+        self._arm()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._disarm()
+        elif self._timer is None:
+            self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self, event: Any) -> None:
+        self._disarm()
+        super().handle_websocket_upgrade(event)
+
+    def send_400_response(self, msg: str) -> None:
+        self._disarm()
+        super().send_400_response(msg)
+
+    def _arm(self) -> None:
+        if not self.transport.is_closing():
+            self._timer = self.loop.call_later(HEADER_SECONDS, self.transport.abort)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
