@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from ser_edge.adapt.profile import Profile
-from ser_edge.cli.show.plot import open_figure, save_figure
+from ser_edge.cli.show.plot import save_figure
 from ser_edge.errors import SerEdgeError
 from ser_edge.gate import SPEECH
 from ser_edge.metadata import Metadata
@@ -19,7 +19,7 @@ from ser_edge.model import Model
 from ..corpus.clips import SPLITS, Clip, label_indices, read_index
 from ..corpus.conditions import CONDITIONS
 from ..evaluate.report import ALL, GROUPS, GroupReport, group_reports
-from .options import model_argument, progress, seed_option
+from .options import figure_for, model_argument, progress, seed_option
 
 JSON_SCHEMA = 1
 
@@ -98,13 +98,7 @@ def evaluate(
     clips = [clip for clip in read_index(index) if split in (ALL, clip.split)]
     if not clips:
         raise SerEdgeError(f"the index has no clips of the split {split}")
-    figure = None
-    if plot is not None:
-        # What can be wrong with the file shows before the long work.
-        try:
-            figure = open_figure(str(plot))
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--plot") from error
+    figure = None if plot is None else figure_for(plot)
     loaded = Model(model)
     profile = None if profile_file is None else Profile.read(profile_file)
     metadata = loaded.metadata

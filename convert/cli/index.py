@@ -36,7 +36,7 @@ _EXAMPLES = 3
 @click.option(
     "--other-labels",
     is_flag=True,
-    help="Keep emotions beyond the six; train and evaluate take the six alone.",
+    help="Keep emotions beyond the six of the bundled models.",
 )
 def index(
     corpus: str,

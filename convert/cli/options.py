@@ -8,15 +8,10 @@ from typing import Any
 
 import click
 
+from ser_edge.cli.show.plot import open_figure
 from ser_edge.cli.show.progress import Progress, is_shown
 
 _Decorator = Callable[[Any], Any]
-
-index_option: _Decorator = click.option(
-    "--index",
-    type=click.Path(path_type=Path),
-    help="Labelled clips: an index.csv or its folder. [default: SER_CORPORA, ../shared/corpora]",
-)
 
 
 def seed_option(help: str | None = None) -> _Decorator:
@@ -27,6 +22,19 @@ def seed_option(help: str | None = None) -> _Decorator:
 def model_argument(command: Any) -> Any:
     """A bundled model's name or a model file, given to the command as the file's path."""
     return click.argument("model", metavar="NAME-OR-FILE", callback=_model_path)(command)
+
+
+def figure_for(plot: Path) -> Any:
+    """An empty figure for ``--plot``: what can be wrong with the file shows before the long work.
+
+    Raises:
+        DependencyError: matplotlib is missing.
+        click.BadParameter: no such format.
+    """
+    try:
+        return open_figure(str(plot))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--plot") from error
 
 
 def progress(what: str) -> Callable[[int, int], None]:

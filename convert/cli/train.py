@@ -1,4 +1,4 @@
-"""``ser-edge-convert train``: the bundled model, from labelled recordings to a packed file."""
+"""``ser-edge-convert train``: a model, from labelled recordings to a packed file."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from pathlib import Path
 
 import click
 
+from ser_edge.cli.show.plot import save_figure
+
 from .. import frontends
 from ..train import architectures
-from .options import index_option, progress, seed_option
+from .options import figure_for, progress, seed_option
 
 
 @click.command()
+@click.argument("index", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--output",
+    "-o",
     type=click.Path(dir_okay=False, path_type=Path),
     required=True,
     help="The model file to write.",
 )
-@index_option
 @click.option(
     "--architecture",
     type=click.Choice(architectures.NAMES),
@@ -72,6 +75,12 @@ from .options import index_option, progress, seed_option
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for features and checkpoints. [default: ~/.cache/ser-edge]",
 )
+@click.option(
+    "--plot",
+    "picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw the loss and the accuracy of every epoch into this file, such as .png.",
+)
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of this name.")
 @click.option(
     "--jobs",
@@ -81,8 +90,8 @@ from .options import index_option, progress, seed_option
     help="Processes that compute features.",
 )
 def train(
-    output: Path,
     index: Path | None,
+    output: Path,
     architecture: str,
     preset: str,
     frontend_file: Path | None,
@@ -93,10 +102,16 @@ def train(
     seed: int,
     name: str,
     cache: Path | None,
+    picture: Path | None,
     resume: bool,
     jobs: int,
 ) -> None:
     """Train a model on labelled clips, quantize, measure and pack it.
+
+    INDEX lists them: a CSV with the columns path and label, and where known speaker, corpus and
+    split (train or dev), or a folder with an index.csv, or one of audio in folders named after
+    their labels. [default: SER_CORPORA, ../shared/corpora] Labels and language are yours. Where
+    there is no split, a fifth of the speakers becomes dev.
 
     The network learns from the clips of the split "train"; those of "dev", of all corpora, give
     the stated accuracy, the temperature and the threshold. The same command with the same seed
@@ -105,8 +120,11 @@ def train(
     # Read by libraries when they are loaded; the processes that compute features inherit it.
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     from ..corpus.clips import choose, read_index
-    from ..train import dataset, pipeline
+    from ..evaluate import curves
+    from ..train import dataset, fit, pipeline
 
+    figure = None if picture is None else figure_for(picture)
+    cache = cache or dataset.default_cache()
     metadata = pipeline.train(
         choose(read_index(index), corpora),
         frontends.read(frontend_file) if frontend_file else frontends.preset(preset),
@@ -114,10 +132,15 @@ def train(
         output,
         name=name,
         copies=copies,
-        cache=cache or dataset.default_cache(),
+        cache=cache,
         resume=resume,
         jobs=jobs,
         progress=progress,
         report=lambda line: click.echo(json.dumps(line), err=True),
+        tell=lambda note: click.echo(f"note: {note}", err=True),
     )
+    if figure is not None:
+        log = (pipeline.run_folder(cache, name) / fit.LOG).read_text().splitlines()
+        curves.draw(figure, name, [json.loads(line) for line in log], len(metadata.labels))
+        save_figure(figure, str(picture))
     click.echo(json.dumps(metadata.details["accuracy"], indent=1), err=True)

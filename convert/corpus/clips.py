@@ -1,8 +1,8 @@
 """Labelled clips: the one reader of ``index.csv``, and what is done with its rows.
 
-The index has one row a clip with the columns ``path`` (relative to the index), ``corpus``,
-``speaker``, ``label`` and ``split`` (``train`` or ``dev``); ``gender`` may be empty or missing and
-other columns are ignored.
+The index has one row a clip with the columns ``path`` (relative to the index) and ``label``, and
+perhaps ``corpus``, ``speaker``, ``split`` (``train`` or ``dev``) and ``gender``; other columns are
+ignored.
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_edge.adapt.labelled import INDEX, find_clips
 from ser_edge.audio.folders import find_audio_files
 from ser_edge.errors import SerEdgeError
 
-# The emotions in the order of the model's outputs.
+from .splitting import Row, dev_rows
+
+# The bundled models' emotions in the order of their outputs.
 LABELS = ("neutral", "happy", "sad", "angry", "fear", "disgust")
 
 SPLITS = ("train", "dev")
@@ -32,7 +35,8 @@ LICENCES = {
     "nemo": "CC BY-NC-SA 4.0",
 }
 
-_COLUMNS = ("path", "corpus", "speaker", "label", "split")
+_NEEDED = ("path", "label")
+_FILLED = (*_NEEDED, "corpus", "speaker", "split")  # in every row, where the column is there
 
 
 @dataclass(frozen=True)
@@ -59,15 +63,16 @@ def read_index(path: str | os.PathLike[str] | None = None) -> list[Clip]:
     """Read and check an index of labelled clips.
 
     Args:
-        path: an index file, or the folder that holds an ``index.csv``; None for
-            :func:`default_folder`.
+        path: an index file, or the folder that holds an ``index.csv``, or a folder of audio in
+            folders named after their labels; None for :func:`default_folder`.
 
     Returns:
-        The clips in the order of the index, their labels of :data:`LABELS`.
+        The clips in the order of the index. Where it names no corpus it is that of its folder's
+        name, and where it has no splits they are :func:`.splitting.dev_rows`'.
 
     Raises:
-        SerEdgeError: the index is missing, empty or malformed, names an unknown label or split,
-            repeats a clip, misses a file, or has a speaker in both splits.
+        SerEdgeError: the index is missing, empty or malformed, names an unknown split, repeats a
+            clip, misses a file, or has a speaker in both splits.
 
     Example:
         >>> read_index("/no/such.csv")
@@ -76,24 +81,16 @@ def read_index(path: str | os.PathLike[str] | None = None) -> list[Clip]:
         ser_edge.errors.SerEdgeError: cannot read the index /no/such.csv: No such file or directory
     """
     index = Path(path) if path is not None else default_folder()
-    if index.is_dir():
-        index = index / "index.csv"
-    clips = []
-    for line, clip in _read(index, _COLUMNS):
-        if clip.label not in LABELS:
-            raise SerEdgeError(
-                f"{index}, line {line}: unknown label {clip.label!r} (known: {', '.join(LABELS)})"
-            )
-        if clip.split not in SPLITS:
-            raise SerEdgeError(
-                f"{index}, line {line}: unknown split {clip.split!r} (known: {', '.join(SPLITS)})"
-            )
-        if not clip.path.is_file():
-            raise SerEdgeError(f"{index}, line {line}: no such file {clip.path}")
-        clips.append(clip)
-    _check_unique(clips, index)
-    _check_speakers(clips, index)
-    return clips
+    if index.is_dir() and not (index / INDEX).is_file() and _has_folders(index):
+        clips = [Clip(Path(found.path), label=found.label) for found in find_clips([index])]
+    else:
+        index = index / INDEX if index.is_dir() else index
+        clips = _checked(index)
+        _check_unique(clips, index)
+        _check_speakers(clips, index)
+    own = (index if index.is_dir() else index.parent).absolute().name or "recordings"
+    clips = [clip if clip.corpus else replace(clip, corpus=own) for clip in clips]
+    return _with_splits(clips)
 
 
 def find(place: Path, *, labels: Sequence[str], split: str | None = None) -> list[Clip]:
@@ -109,10 +106,10 @@ def find(place: Path, *, labels: Sequence[str], split: str | None = None) -> lis
         SerEdgeError: the index cannot be read, or uses another label.
         ser_edge.errors.AudioError: the folder holds no audio.
     """
-    index = place / "index.csv" if place.is_dir() else place
+    index = place / INDEX if place.is_dir() else place
     if not index.is_file():
         return [Clip(Path(path)) for path in find_audio_files([place])]
-    clips = [clip for _, clip in _read(index, ("path",))]
+    clips = [clip for _, clip in _read(index, ("path",), ("path",))]
     _check_labels([clip for clip in clips if clip.label], labels, f"{index} has")
     return [clip for clip in clips if clip.split == split] or clips
 
@@ -129,7 +126,9 @@ def spread(clips: Sequence[Clip], count: int) -> list[Clip]:
 
 
 def choose(clips: Sequence[Clip], corpora: Sequence[str]) -> list[Clip]:
-    """All dev clips, and the training clips of the named corpora; of all, where none is named.
+    """The training clips of the named corpora, of all where none is named, and all dev clips.
+
+    Of other corpora's dev clips, those stay whose labels the chosen ones have.
 
     Raises:
         SerEdgeError: a corpus has no training clip.
@@ -140,7 +139,23 @@ def choose(clips: Sequence[Clip], corpora: Sequence[str]) -> list[Clip]:
             known = ", ".join(sorted(present)) or "none"
             raise SerEdgeError(f"no training clips of a corpus {name!r} (there are: {known})")
     chosen = corpora or present
-    return [clip for clip in clips if clip.split == "dev" or clip.corpus in chosen]
+    labels = {clip.label for clip in clips if clip.split == "train" and clip.corpus in chosen}
+    return [
+        clip
+        for clip in clips
+        if clip.corpus in chosen or (clip.split == "dev" and clip.label in labels)
+    ]
+
+
+def labels_of(clips: Sequence[Clip]) -> tuple[str, ...]:
+    """The labels that occur: those of the bundled models in their order, then others by alphabet.
+
+    Example:
+        >>> labels_of([Clip(Path("a.wav"), label=label) for label in ("shy", "sad", "bored")])
+        ('sad', 'bored', 'shy')
+    """
+    present = {clip.label for clip in clips}
+    return (*(label for label in LABELS if label in present), *sorted(present - set(LABELS)))
 
 
 def label_indices(clips: Sequence[Clip], labels: Sequence[str] = LABELS) -> NDArray[np.int64]:
@@ -155,6 +170,16 @@ def label_indices(clips: Sequence[Clip], labels: Sequence[str] = LABELS) -> NDAr
     """
     _check_labels(clips, labels, "the clips have")
     return np.array([labels.index(clip.label) for clip in clips], dtype=np.int64)
+
+
+def shares_speakers(clips: Sequence[Clip]) -> bool:
+    """Whether a speaker may be on both sides of the split, as where the speakers are unknown."""
+    train = {(clip.corpus, clip.speaker) for clip in clips if clip.split == "train"}
+    return any(
+        not clip.speaker or (clip.corpus, clip.speaker) in train
+        for clip in clips
+        if clip.split == "dev"
+    )
 
 
 def sampling_probabilities(clips: Sequence[Clip], corpus_exponent: float) -> NDArray[np.float64]:
@@ -180,14 +205,35 @@ def sampling_probabilities(clips: Sequence[Clip], corpus_exponent: float) -> NDA
     return np.asarray(weights / weights.sum(), dtype=np.float64)
 
 
-def _read(index: Path, columns: Sequence[str]) -> list[tuple[int, Clip]]:
-    """The rows with the numbers of their lines; ``columns`` must be there and filled."""
+def _has_folders(folder: Path) -> bool:
+    return any(place.is_dir() for place in folder.iterdir())
+
+
+def _checked(index: Path) -> list[Clip]:
+    clips = []
+    for line, clip in _read(index, _NEEDED, _FILLED):
+        if clip.split not in ("", *SPLITS):
+            raise SerEdgeError(
+                f"{index}, line {line}: unknown split {clip.split!r} (known: {', '.join(SPLITS)})"
+            )
+        if not clip.path.is_file():
+            raise SerEdgeError(f"{index}, line {line}: no such file {clip.path}")
+        clips.append(clip)
+    return clips
+
+
+def _read(index: Path, needed: Sequence[str], filled: Sequence[str]) -> list[tuple[int, Clip]]:
+    """The rows with the numbers of their lines.
+
+    The columns ``needed`` must be there, and those of ``filled`` that are there filled.
+    """
     try:
-        with index.open(encoding="utf-8", newline="") as file:
+        with index.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
-            missing = [name for name in columns if name not in (rows.fieldnames or ())]
+            missing = [name for name in needed if name not in (rows.fieldnames or ())]
             if missing:
                 raise SerEdgeError(f"{index} lacks the column {missing[0]!r}")
+            columns = [name for name in filled if name in (rows.fieldnames or ())]
             clips = []
             for row in rows:
                 empty = [name for name in columns if not row[name]]
@@ -205,6 +251,15 @@ def _read(index: Path, columns: Sequence[str]) -> list[tuple[int, Clip]]:
     if not clips:
         raise SerEdgeError(f"{index} lists no clips")
     return clips
+
+
+def _with_splits(clips: list[Clip]) -> list[Clip]:
+    if any(clip.split for clip in clips):
+        return clips
+    dev = dev_rows([Row(clip.corpus, clip.speaker, clip.label) for clip in clips])
+    return [
+        replace(clip, split="dev" if place in dev else "train") for place, clip in enumerate(clips)
+    ]
 
 
 def _check_labels(clips: Sequence[Clip], labels: Sequence[str], who_has: str) -> None:
@@ -228,7 +283,10 @@ def _check_speakers(clips: list[Clip], index: Path) -> None:
     """A speaker on both sides of the split would make every dev figure too good."""
     splits: dict[tuple[str, str], str] = {}
     for clip in clips:
-        if splits.setdefault((clip.corpus, clip.speaker), clip.split) != clip.split:
+        if (
+            clip.speaker
+            and splits.setdefault((clip.corpus, clip.speaker), clip.split) != clip.split
+        ):
             raise SerEdgeError(
                 f"{index}: speaker {clip.speaker} of {clip.corpus} is in both train and dev"
             )

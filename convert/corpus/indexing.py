@@ -24,6 +24,7 @@ from ser_edge.errors import AudioError, SerEdgeError
 from .. import files
 from .clips import LABELS
 from .naming import SCHEMES, Name
+from .splitting import dev_speakers
 
 COLUMNS = ("path", "corpus", "speaker", "gender", "label", "raw_label", "split", "seconds")
 
@@ -116,7 +117,7 @@ def build(
             f"{folder} holds no recording of {corpus} that can be used: its names look like "
             f"{SCHEMES[corpus].example}"
         )
-    dev = _dev_speakers(sorted({name.speaker for name in kept.values()}), dev_share, seed)
+    dev = dev_speakers(sorted({name.speaker for name in kept.values()}), dev_share, seed)
     return [
         Entry(path, kept[path], "dev" if kept[path].speaker in dev else "train", seconds[path])
         for path in sorted(kept)
@@ -167,11 +168,3 @@ def _sound(path: Path) -> tuple[float, str, bool]:
         samples = np.concatenate(list(recording))
     silent = level_dbfs(samples, sample_rate) < MIN_LEVEL_DBFS
     return len(samples) / sample_rate, hashlib.sha256(samples.tobytes()).hexdigest(), silent
-
-
-def _dev_speakers(speakers: Sequence[str], share: float, seed: int) -> set[str]:
-    count = round(share * len(speakers))
-    if share > 0 and len(speakers) > 1:
-        count = max(1, count)
-    order = np.random.default_rng(seed).permutation(len(speakers))
-    return {speakers[position] for position in order[:count]}

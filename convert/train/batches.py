@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..corpus.clips import LABELS, label_indices, sampling_probabilities
+from ..corpus.clips import label_indices, sampling_probabilities
 from . import cepstral
 from .architectures import RMS, STEP_FRAMES
 from .config import TrainingConfig
@@ -54,8 +54,10 @@ class Batches:
         self._augment = cepstral.Augmentation(
             spec, vtlp_range=config.vtlp_range, channel_std=config.channel_std
         )
-        truth = np.eye(len(LABELS), dtype=np.float32)[label_indices(dataset.train_clips)]
-        smoothed = truth + config.label_smoothing * (1.0 / len(LABELS) - truth)
+        n_labels = len(dataset.labels)
+        rows = label_indices(dataset.train_clips, dataset.labels)
+        truth = np.eye(n_labels, dtype=np.float32)[rows]
+        smoothed = truth + config.label_smoothing * (1.0 / n_labels - truth)
         self._targets = smoothed + config.distillation_weight * (targets.probabilities - smoothed)
         # Up to each copy, so that a random number finds one.
         weights = np.where(dataset.speeds[1:] == 0, 1.0, config.perturbed_weight)

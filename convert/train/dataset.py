@@ -23,7 +23,7 @@ from ser_edge.frontend import Frontend
 from ser_edge.metadata import FrontendSpec
 
 from ..corpus import augment
-from ..corpus.clips import Clip
+from ..corpus.clips import LABELS, Clip, labels_of
 from ..files import draft
 from . import pool
 
@@ -48,6 +48,7 @@ class Dataset:
     time_maps: NDArray[np.float32]  # (1 + copies, n_train, 2): rate, and offset in seconds
     train_clips: list[Clip]  # n_train
     dev_clips: list[Clip]  # n_dev
+    labels: tuple[str, ...] = LABELS  # in the order of the model's outputs
 
     def normalization(self, *, feature_axis: int) -> dict[str, list[float]]:
         """Mean and standard deviation of every feature over the clean training clips.
@@ -132,6 +133,7 @@ def load(
         time_maps=np.load(folder / "time_maps.npy"),
         train_clips=train,
         dev_clips=dev,
+        labels=labels_of(train),
     )
 
 

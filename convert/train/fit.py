@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ser_edge.errors import SerEdgeError
 
 from ..backend import tensorflow
-from ..corpus.clips import LABELS, Clip, label_indices
+from ..corpus.clips import LABELS, label_indices
 from ..evaluate.metrics import measure_by_corpus
 from . import architectures, teacher
 from .batches import Batch, Batches
@@ -66,10 +66,11 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     n_frames, n_features = shape = dataset.dev.shape[1:]
     n_steps = 1 + int(spec["window_seconds"] / STEP_SECONDS)
-    targets = targets or teacher.no_targets(len(dataset.train_clips), n_steps)
+    n_labels = len(dataset.labels)
+    targets = targets or teacher.no_targets(len(dataset.train_clips), n_steps, n_labels)
     batches = Batches(dataset, spec, config, targets)
-    model = architectures.build(config.architecture, (batches.crop_frames, n_features), len(LABELS))
-    average = architectures.build(config.architecture, (n_frames, n_features), len(LABELS))
+    model = architectures.build(config.architecture, (batches.crop_frames, n_features), n_labels)
+    average = architectures.build(config.architecture, (n_frames, n_features), n_labels)
     average.set_weights(model.get_weights())
     student = model
     if config.needs_embeddings:
@@ -82,7 +83,7 @@ def train(
     )
     manager = tf.train.CheckpointManager(checkpoint, str(folder / "checkpoints"), max_to_keep=1)
     log = folder / LOG
-    settings = {**asdict(config), "shape": list(shape)}
+    settings = {**asdict(config), "shape": list(shape), "labels": list(dataset.labels)}
     del settings["epochs"]
     settings_file = folder / _SETTINGS
     if resume and manager.latest_checkpoint:
@@ -96,7 +97,7 @@ def train(
     while epoch < config.epochs:
         loss = float(np.mean([step(batch) for batch in batches.epoch(int(epoch))]))
         epoch.assign_add(1)
-        uars = _dev_uars(average, normalize(dataset.dev, spec), dataset.dev_clips)
+        uars = _dev_uars(average, normalize(dataset.dev, spec), dataset)
         line = {
             "epoch": int(epoch),
             "loss": round(loss, 4),
@@ -121,7 +122,8 @@ def load(folder: Path) -> Any:
         OSError: there is no such run.
     """
     settings = json.loads((folder / _SETTINGS).read_text())
-    model = architectures.build(settings["architecture"], tuple(settings["shape"]), len(LABELS))
+    n_labels = len(settings.get("labels", LABELS))  # of a run before there were others: the six
+    model = architectures.build(settings["architecture"], tuple(settings["shape"]), n_labels)
     model.load_weights(str(folder / WEIGHTS))
     return model
 
@@ -186,12 +188,12 @@ def _training_step(
     return step
 
 
-def _dev_uars(model: Any, features: NDArray[np.float32], clips: list[Clip]) -> dict[str, float]:
+def _dev_uars(model: Any, features: NDArray[np.float32], dataset: Dataset) -> dict[str, float]:
     probabilities = model.predict(features, batch_size=256, verbose=0)
     measured = measure_by_corpus(
-        label_indices(clips),
+        label_indices(dataset.dev_clips, dataset.labels),
         probabilities,
-        [clip.speaker for clip in clips],
-        [clip.corpus for clip in clips],
+        [clip.speaker for clip in dataset.dev_clips],
+        [clip.corpus for clip in dataset.dev_clips],
     )
     return {name: accuracy.uar for name, accuracy in measured.items()}

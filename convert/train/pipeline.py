@@ -13,10 +13,10 @@ from ser_edge.errors import SerEdgeError
 from ser_edge.metadata import FORMAT, Metadata
 
 from ..backend import compute_in_one_order, versions
-from ..corpus.clips import LABELS, Clip
+from ..corpus.clips import Clip
 from ..export import source_model, tflite
 from ..export.flatbuffer import minimum_runtime
-from . import architectures, dataset, fit, release, teacher
+from . import architectures, checks, dataset, fit, release, teacher
 from .config import TrainingConfig
 
 Progress = Callable[[str], Callable[[int, int], None]]
@@ -55,6 +55,7 @@ def train(
     jobs: int = 2,
     progress: Progress = lambda what: lambda done, total: None,
     report: Callable[[dict[str, Any]], None] = lambda line: None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> Metadata:
     """Train a model on labelled clips, quantize, measure and pack it.
 
@@ -70,6 +71,7 @@ def train(
         jobs: processes that compute features and targets.
         progress: makes the callbacks for the slow parts.
         report: called with the teacher's accuracy, then with every epoch's.
+        tell: called with what is worth knowing before it starts.
 
     Returns:
         The metadata as packed.
@@ -80,8 +82,9 @@ def train(
         ser_edge.errors.DependencyError: TensorFlow or Whisper's weights are not installed.
         ser_edge.errors.AudioError: a clip cannot be read.
     """
-    release.check_splits(clips)
     _check_writable(output)
+    for note in checks.check(clips, spec, config, progress("recordings")):
+        tell(note)
     compute_in_one_order()
     targets, teacher_card = None, {}
     if config.needs_teacher:
@@ -108,9 +111,9 @@ def train(
         {
             "format": FORMAT,
             "name": name,
-            "description": "Six emotions from speech: "
+            "description": f"{len(data.labels)} emotions from speech: "
             f"{config.architecture} network, dynamic range",
-            "labels": list(LABELS),
+            "labels": list(data.labels),
             "frontend": spec,
             "quantization": "dynamic",
             "minimum_runtime": minimum_runtime(flatbuffer),

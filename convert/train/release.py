@@ -20,7 +20,7 @@ from ser_edge.errors import SerEdgeError
 from ser_edge.metadata import Metadata
 from ser_edge.model import temperature_scaled
 
-from ..corpus.clips import LICENCES, Clip, label_indices, spread
+from ..corpus.clips import LICENCES, Clip, label_indices, shares_speakers, spread
 from ..evaluate.metrics import (
     expected_calibration_error,
     fit_temperature,
@@ -29,6 +29,11 @@ from ..evaluate.metrics import (
 )
 from ..export import embedding
 from ..package import pack
+
+_SPLITS = {
+    False: "dev: speakers that are not in the training data",
+    True: "dev: other recordings, perhaps of speakers in the training data",
+}
 
 COVERAGE = 0.8  # share of the dev clips whose confidence reaches the threshold
 
@@ -86,7 +91,7 @@ def calibrate_and_pack(
         draft = Path(folder) / "draft.tflite"
         pack(flatbuffer, {**metadata, "decision": default_rules(window_seconds)}, draft)
         raw = predict(draft, dev, progress=progress)
-    labels = label_indices(dev)
+    labels = label_indices(dev, metadata["labels"])
     learned = _learned(clips)
     own = np.array([clip.corpus in learned for clip in dev])
     own_clips = [clip for clip in dev if clip.corpus in learned]
@@ -101,7 +106,7 @@ def calibrate_and_pack(
     )
     measured = [name for name in learned if name in by_corpus]  # the others have no dev clips
     accuracy = {
-        "split": "dev: speakers that are not in the training data",
+        "split": _SPLITS[shares_speakers(clips)],
         "corpora": {name: figures.to_dict() for name, figures in by_corpus.items()},
         "mean_uar": round(float(np.mean([by_corpus[name].uar for name in measured])), 4),
         "calibration_error": round(expected_calibration_error(labels[own], calibrated), 4),

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ser_edge import audio, features
 
 from ..corpus import augment
-from ..corpus.clips import LABELS, Clip, label_indices
+from ..corpus.clips import Clip, label_indices, labels_of
 from ..evaluate.metrics import measure_by_corpus
 from ..files import draft
 from . import pool, teacher_head, whisper
@@ -113,11 +113,11 @@ def targets_from(
     return TeacherTargets(probabilities, _reduced(pooled), frame_embeddings, mask)
 
 
-def no_targets(n_train: int, n_steps: int) -> TeacherTargets:
+def no_targets(n_train: int, n_steps: int, n_labels: int) -> TeacherTargets:
     """Empty targets, for a student without a teacher."""
     shape = (len(augment.SPEED_FACTORS), n_train)
     return TeacherTargets(
-        probabilities=np.zeros((*shape, len(LABELS)), dtype=np.float32),
+        probabilities=np.zeros((*shape, n_labels), dtype=np.float32),
         utterance_embeddings=np.zeros((*shape, 1), dtype=np.float32),
         frame_embeddings=np.zeros((*shape, n_steps, 1), dtype=np.float16),
         mask=np.zeros((*shape, n_steps), dtype=bool),
@@ -128,7 +128,7 @@ def describe(targets: TeacherTargets, clips: Sequence[Clip]) -> dict[str, Any]:
     """What the teacher is, and its accuracy on training speakers that it was not fitted to."""
     train = [clip for clip in clips if clip.split == "train"]
     measured = measure_by_corpus(
-        label_indices(train),
+        label_indices(train, labels_of(train)),
         targets.probabilities[0].astype(np.float64),
         [clip.speaker for clip in train],
         [clip.corpus for clip in train],

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ser_edge.errors import SerEdgeError
 
 from ..backend import compute_in_one_order, tensorflow
-from ..corpus.clips import LABELS, Clip, label_indices, sampling_probabilities
+from ..corpus.clips import Clip, label_indices, labels_of, sampling_probabilities
 from . import pool
 
 FOLDS = 5  # parts of the speakers, each predicted by a fit on the others
@@ -80,12 +80,14 @@ def out_of_fold_predictions(
     """
     from sklearn.model_selection import GroupKFold
 
-    speakers = [f"{clip.corpus} {clip.speaker}" for clip in clips]
+    # A clip of an unknown speaker is on its own.
+    speakers = [f"{clip.corpus} {clip.speaker or clip.path}" for clip in clips]
+    labels = labels_of(clips)
     n_folds = min(folds, len(set(speakers)))
     if n_folds < 2:
         raise SerEdgeError("a teacher needs the clips of two speakers at the least")
     splits = list(GroupKFold(n_folds).split(speakers, groups=speakers))
-    probabilities = np.zeros((*lengths.shape, len(LABELS)), dtype=np.float32)
+    probabilities = np.zeros((*lengths.shape, len(labels)), dtype=np.float32)
     with tempfile.TemporaryDirectory() as folder:
         # In a file, which the processes share: with copies for each it might not fit in memory.
         file = Path(folder) / "embeddings.npy"
@@ -123,7 +125,8 @@ def _predict_fold(task: _Task) -> Floats:
     n_speeds, _, n_steps, size = embeddings.shape
     tf = tensorflow()
     tf.keras.utils.set_random_seed(0)
-    network = _build((n_steps, size))
+    labels = labels_of(task.clips)
+    network = _build((n_steps, size), len(labels))
     # Standardized by the speakers that are fitted to, as recorded.
     some = np.random.default_rng(0).permutation(task.fitted)[:2000]
     steps = embeddings[0, some][_mask(task.lengths[0, some], n_steps) > 0].astype(np.float32)
@@ -145,14 +148,14 @@ def _predict_fold(task: _Task) -> Floats:
         rng = np.random.default_rng(0)
         fitted = [task.clips[row] for row in task.fitted]
         probabilities = sampling_probabilities(fitted, CORPUS_EXPONENT)
-        truth = np.eye(len(LABELS), dtype=np.float32)[label_indices(task.clips)]
+        truth = np.eye(len(labels), dtype=np.float32)[label_indices(task.clips, labels)]
         while True:
             rows = rng.choice(task.fitted, BATCH_SIZE, p=probabilities)
             speeds = rng.integers(n_speeds, size=BATCH_SIZE)
             yield inputs(speeds, rows), truth[rows]
 
     network.fit(batches(), steps_per_epoch=per_epoch, epochs=task.epochs, verbose=0)
-    predicted = np.zeros((n_speeds, len(task.held_out), len(LABELS)), dtype=np.float32)
+    predicted = np.zeros((n_speeds, len(task.held_out), len(labels)), dtype=np.float32)
     for speed in range(n_speeds):
         for start in range(0, len(task.held_out), _PREDICT_BATCH):
             rows = task.held_out[start : start + _PREDICT_BATCH]
@@ -167,7 +170,7 @@ def _mask(lengths: Indices, n_steps: int) -> Floats:
     return np.asarray(np.arange(n_steps) < lengths[:, None], dtype=np.float32)
 
 
-def _build(shape: tuple[int, int]) -> Any:
+def _build(shape: tuple[int, int], n_labels: int) -> Any:
     """The network from embeddings (batch, n_steps, m) and their mask (batch, n_steps)."""
     tf = tensorflow()
     layers = tf.keras.layers
@@ -185,4 +188,4 @@ def _build(shape: tuple[int, int]) -> Any:
     deviation = tf.sqrt(tf.maximum(variance, 1e-5))
     x = layers.Flatten()(layers.Concatenate()([mean, deviation]))
     x = layers.Dropout(0.4)(x)
-    return tf.keras.Model((embeddings, mask), layers.Dense(len(LABELS), activation="softmax")(x))
+    return tf.keras.Model((embeddings, mask), layers.Dense(n_labels, activation="softmax")(x))

@@ -44,7 +44,11 @@ def test_train_writes_a_model_that_runs(
 ) -> None:
     """Of two corpora, one of which has no dev clips: accuracy is stated for the other one."""
     pytest.importorskip("tensorflow")
+    pytest.importorskip("matplotlib")
     frontend, output = tmp_path / "frontend.json", tmp_path / "toy.tflite"
+    picture = tmp_path / "curves.png"
+    own = {"disgust": "gelangweilt"}
+    toy_clips = [replace(clip, label=own.get(clip.label, clip.label)) for clip in toy_clips]
     frontend.write_text(json.dumps(toy_frontend))
     other = [replace(clip, corpus="other") for clip in toy_clips[12:24]]
     index = write_index([*toy_clips[:12], *other, *toy_clips[24:]], tmp_path)
@@ -52,13 +56,17 @@ def test_train_writes_a_model_that_runs(
     command = [sys.executable, "-m", "ser_edge.convert", "train", "--architecture", "lstm"]
     command += ["--epochs", "1", "--copies", "1", "--jobs", "1", "--name", "toy"]
     command += ["--no-teacher"]
-    command += ["--index", str(index), "--frontend", str(frontend)]
+    command += [str(index), "--frontend", str(frontend)]
     command += ["--cache", str(tmp_path / "cache"), "--output", str(output)]
+    command += ["--plot", str(picture)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout == ""
     model = Model(output)
     assert model.metadata.name == "toy"
+    assert model.metadata.labels == ("neutral", "happy", "sad", "angry", "fear", "gelangweilt")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "note: no accuracy will be stated of other: no dev clips" in result.stderr
     assert model.metadata.frontend.normalization is not None
     training, accuracy = (model.metadata.details[name] for name in ("training", "accuracy"))
     assert {row["name"]: row["clips"] for row in training["corpora"]} == {"toy": 12, "other": 12}
@@ -70,7 +78,7 @@ def test_train_writes_a_model_that_runs(
 @pytest.mark.parametrize(
     ("option", "content", "message"),
     [
-        ("--index", "path,corpus\n", "lacks the column 'speaker'"),
+        ("index", "path,corpus\n", "lacks the column 'label'"),
         ("--corpus", "", "no training clips of a corpus"),
         ("--frontend", "not json", "is not JSON"),
         ("--frontend", "{}", "frontend.sample_rate is missing"),
@@ -82,10 +90,10 @@ def test_failure_is_one_sentence(
 ) -> None:
     wrong = tmp_path / "wrong"
     wrong.write_text(content)
-    arguments = {"--output": str(tmp_path / "x.tflite"), "--index": str(toy_clips[0].path.parent)}
-    arguments[option] = str(wrong)
-    words = [word for pair in arguments.items() for word in pair]
-    result = CliRunner().invoke(main, ["train", *words])
+    index = wrong if option == "index" else toy_clips[0].path.parent
+    words = ["train", str(index), "--output", str(tmp_path / "x.tflite")]
+    words += [] if option == "index" else [option, str(wrong)]
+    result = CliRunner().invoke(main, words)
     assert result.exit_code == 1
     assert message in result.output
     assert len(result.output.splitlines()) == 1
@@ -95,18 +103,27 @@ def test_what_cannot_be_measured_or_written_is_refused_at_once(
     toy_clips: list[Clip], tmp_path: Path
 ) -> None:
     index = write_index([clip for clip in toy_clips if clip.split == "train"], tmp_path)
+    toy = str(toy_clips[0].path.parent)
     options: dict[str, tuple[str, ...]] = {
-        "no clip of toy is in the split 'dev'": ("--index", str(index)),
-        "no folder": ("--output", str(tmp_path / "missing" / "x.tflite")),
-        "can only learn without teacher": ("--architecture", "lstm"),
+        "no clip of toy is in the split 'dev'": (str(index),),
+        "no folder": (toy, "--output", str(tmp_path / "missing" / "x.tflite")),
+        "can only learn without teacher": (toy, "--architecture", "lstm"),
     }
     for message, option in options.items():
-        words = ["train", "--index", str(toy_clips[0].path.parent), "--output", "x.tflite"]
+        words = ["train", "--output", "x.tflite"]
         result = CliRunner().invoke(main, [*words, "--cache", str(tmp_path / "cache"), *option])
         assert result.exit_code == 1
         assert message in result.output
         assert len(result.output.splitlines()) == 1
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_plot_of_an_unknown_format_is_wrong_usage(toy_clips: list[Clip], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    words = ["train", str(toy_clips[0].path.parent), "--output", "x.tflite", "--plot", "x.nothing"]
+    result = CliRunner().invoke(main, [*words, "--cache", str(tmp_path / "cache")])
+    assert result.exit_code == 2
+    assert "the name must end in one of" in result.output
 
 
 def test_unknown_architecture_is_wrong_usage() -> None:

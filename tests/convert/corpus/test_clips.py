@@ -13,8 +13,10 @@ from ser_edge.convert.corpus.clips import (
     default_folder,
     find,
     label_indices,
+    labels_of,
     read_index,
     sampling_probabilities,
+    shares_speakers,
     spread,
 )
 from ser_edge.errors import AudioError, SerEdgeError
@@ -46,10 +48,10 @@ def test_gender_is_optional(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("a.wav,here,anna,,bored,BOR,train,2.0", "line 2: unknown label 'bored'"),
+        ("a.wav,here,anna,,,BOR,train,2.0", "line 2: empty label"),
         ("a.wav,here,anna,,angry,ANG,test,2.0", "line 2: unknown split 'test'"),
         ("a.wav,here,,,angry,ANG,train,2.0", "line 2: empty speaker"),
-        ("a.wav,here", "line 2: empty speaker"),
+        ("a.wav,here", "line 2: empty label"),
     ],
 )
 def test_refuses_bad_rows(tmp_path: Path, row: str, message: str) -> None:
@@ -103,6 +105,56 @@ def test_refuses_a_speaker_in_both_splits(tmp_path: Path) -> None:
     )
     with pytest.raises(SerEdgeError, match="speaker anna of here is in both train and dev"):
         read_index(tmp_path)
+
+
+def test_any_label_and_a_path_are_enough(tmp_path: Path) -> None:
+    place = tmp_path / "mine"
+    place.mkdir()
+    rows = [f"{n}.wav,{label}" for n, label in enumerate(["gelangweilt", "froh"] * 5)]
+    write_index(place, *rows, header="path,label\n")
+    clips = read_index(place)
+    assert {clip.label for clip in clips} == {"gelangweilt", "froh"}
+    assert {(clip.corpus, clip.speaker) for clip in clips} == {("mine", "")}
+    dev = [clip.label for clip in clips if clip.split == "dev"]
+    assert sorted(dev) == ["froh", "gelangweilt"]
+    assert read_index(place) == clips
+    assert shares_speakers(clips)
+
+
+def test_a_folder_for_each_label_is_an_index(tmp_path: Path) -> None:
+    for name in ("calm/a.wav", "calm/b.wav", "Bored/c.wav"):
+        path = tmp_path / "mine" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, np.zeros(100), 8000)
+    found = {clip.path.name: clip.label for clip in read_index(tmp_path / "mine")}
+    assert found == {"a.wav": "calm", "b.wav": "calm", "c.wav": "bored"}
+
+
+def test_speakers_are_parted_where_the_index_does_not(tmp_path: Path) -> None:
+    rows = [
+        f"{speaker}-{label}.wav,{speaker},{label}"
+        for speaker in ("anna", "bert", "carl", "dora")
+        for label in ("sad", "happy")
+    ]
+    write_index(tmp_path, *rows, header="path,speaker,label\n")
+    clips = read_index(tmp_path)
+    dev = {clip.speaker for clip in clips if clip.split == "dev"}
+    assert len(dev) == 1
+    assert not shares_speakers(clips)
+
+
+def test_labels_keep_the_bundled_order() -> None:
+    clips = [Clip(Path("x"), label=label) for label in ("zen", "sad", "awe", "neutral", "sad")]
+    assert labels_of(clips) == ("neutral", "sad", "awe", "zen")
+
+
+def test_measuring_on_other_corpora_leaves_unknown_labels_out() -> None:
+    clips = [
+        Clip(Path("x"), "mine", "anna", "", "sad", "train"),
+        Clip(Path("y"), "other", "bert", "", "bored", "dev"),
+        Clip(Path("z"), "other", "bert", "", "sad", "dev"),
+    ]
+    assert choose(clips, ["mine"]) == [clips[0], clips[2]]
 
 
 def test_training_takes_chosen_corpora_and_measuring_all() -> None:
