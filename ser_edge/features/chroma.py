@@ -32,13 +32,14 @@ def chroma_stft(
     window: str = "hann",
     center: bool = True,
     pad_mode: str = "constant",
+    power: float = 2.0,
     n_chroma: int = 12,
     tuning: float | None = None,
     chroma_norm: str | None = "max",
 ) -> FloatArray:
     """Power of every pitch class, frame by frame (Ellis, 2007).
 
-    Equals ``librosa.feature.chroma_stft`` with the same arguments within 1e-3, where the tuning
+    Equals ``librosa.feature.chroma_stft`` with the same arguments within 1e-5, where the tuning
     that it estimates is the same.
 
     Args:
@@ -50,6 +51,8 @@ def chroma_stft(
         window: ``hann``, ``hamming``, ``blackman`` or ``boxcar``, periodic.
         center: frame t is centred at sample ``t * hop_length``; both ends are padded.
         pad_mode: how: ``constant`` (zeros), ``edge`` or ``reflect``.
+        power: exponent of the magnitude: 2 for power, 1 for what many write as
+            ``chroma_stft(S=np.abs(librosa.stft(y)))``.
         n_chroma: pitch classes, from C on.
         tuning: deviation from A = 440 Hz, in parts of a class; None: estimated of all frames.
         chroma_norm: what is 1 in every frame: ``max`` (librosa's ``norm=np.inf``), ``sum`` (1) or
@@ -71,10 +74,10 @@ def chroma_stft(
         raise ValueError(f"n_chroma is {n_chroma}, but must be at least 1")
     if chroma_norm is not None and chroma_norm not in NORMS:
         raise ValueError(f"chroma_norm is {chroma_norm!r}, but must be one of {NORMS} or None")
-    power = spectrogram(y, n_fft, hop_length, win_length, window, center, pad_mode, 2.0)
+    spectra = spectrogram(y, n_fft, hop_length, win_length, window, center, pad_mode, power)
     if tuning is None:
-        tuning = estimate_tuning(power, sr, n_chroma)
-    chroma = power @ _chroma_filters(sr, n_fft, n_chroma, float(tuning)).T
+        tuning = estimate_tuning(spectra, sr, n_chroma)
+    chroma = spectra @ _chroma_filters(sr, n_fft, n_chroma, float(tuning)).T
     if chroma_norm is not None:
         chroma /= _length(chroma, chroma_norm)
     return np.ascontiguousarray(chroma.T)
@@ -92,35 +95,35 @@ def _length(chroma: FloatArray, norm: str) -> FloatArray:
     return length[:, np.newaxis]  # type: ignore[no-any-return]
 
 
-def estimate_tuning(power: FloatArray, sr: float, bins_per_octave: int = 12) -> float:
+def estimate_tuning(spectra: FloatArray, sr: float, bins_per_octave: int = 12) -> float:
     """How far the peaks of spectra lie from the notes of A = 440 Hz, in parts of a semitone.
 
-    Equals ``librosa.estimate_tuning(S=power.T, sr=sr)``: the mode, in hundredths, over the louder
+    Equals ``librosa.estimate_tuning(S=spectra.T, sr=sr)``: the mode, in hundredths, over the louder
     half of all peaks.
 
     Args:
-        power: spectra, shape (n_frames, 1 + n_fft // 2).
+        spectra: magnitudes to some power, shape (n_frames, 1 + n_fft // 2).
         sr: sample rate in Hz.
         bins_per_octave: notes in an octave.
 
     Returns:
         From -0.5 to 0.49; 0 where there is no peak.
     """
-    n_fft = 2 * (power.shape[1] - 1)
-    frequencies = np.arange(power.shape[1]) * (sr / n_fft)
+    n_fft = 2 * (spectra.shape[1] - 1)
+    frequencies = np.arange(spectra.shape[1]) * (sr / n_fft)
     low, high = _TUNING_HZ
     (bins,) = np.nonzero((low <= frequencies) & (frequencies < min(high, sr / 2)))
     bins = bins[bins > 0]
     if bins.size == 0:
         return 0.0
-    loud = power > np.float32(_TUNING_THRESHOLD) * power.max(axis=1, keepdims=True)
-    heard = np.where(loud, power, 0)
+    loud = spectra > np.float32(_TUNING_THRESHOLD) * spectra.max(axis=1, keepdims=True)
+    heard = np.where(loud, spectra, 0)
     here, before, after = heard[:, bins], heard[:, bins - 1], heard[:, bins + 1]
     frame, place = np.nonzero((here > before) & (here >= after))
     if frame.size == 0:
         return 0.0
     peak = bins[place]
-    here, before, after = power[frame, peak], power[frame, peak - 1], power[frame, peak + 1]
+    here, before, after = spectra[frame, peak], spectra[frame, peak - 1], spectra[frame, peak + 1]
     # The parabola through three bins has its top at the shift.
     curvature = after + before - 2 * here
     slope = (after - before) / 2
