@@ -10,7 +10,7 @@ import click
 from ser_edge.metadata import QUANTIZATIONS
 
 from .. import files, frontends
-from ..export.pipeline import DisagreementError, Options, convert_model
+from ..export.pipeline import DisagreementError, ExpectationError, Options, convert_model
 from ..export.verify import Verification
 from .options import progress
 
@@ -69,11 +69,24 @@ _PATH = click.Path(exists=True, path_type=Path)
     "--verify", type=_PATH, help="Recordings to verify with: an index, or a folder of audio."
 )
 @click.option(
+    "--expect",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What the author's own code gives for recordings: a CSV with the columns path and label, "
+    "or a column of scores for every label, to compare ser-edge classify with.",
+)
+@click.option(
+    "--hop",
+    "hop_seconds",
+    type=click.FloatRange(0.01),
+    help="Seconds from one window of a long recording to the next.  [default: half a window]",
+)
+@click.option(
     "--min-agreement",
     type=click.FloatRange(0.0, 1.0),
     default=Options.min_agreement,
     show_default=True,
-    help="Share of the recordings that must get the source model's label, or nothing is written.",
+    help="Share of the recordings that must get the source model's label, and the expected one, or "
+    "nothing is written.",
 )
 @click.option(
     "--report",
@@ -113,6 +126,8 @@ def model(
     calibrate: Path | None,
     embedding: str | None,
     verify: Path | None,
+    expect: Path | None,
+    hop_seconds: float | None,
     min_agreement: float,
     report: Path | None,
     allow_code: bool,
@@ -136,8 +151,8 @@ def model(
         raise click.UsageError("--quantize int8 needs --calibrate")
     if embedding is not None and calibrate is None:
         raise click.UsageError("--embedding needs --calibrate")
-    if report is not None and verify is None:
-        raise click.UsageError("--report needs --verify")
+    if report is not None and verify is None and expect is None:
+        raise click.UsageError("--report needs --verify or --expect")
     spec = frontends.read(frontend_file) if frontend_file else frontends.preset(str(preset))
     options = Options(
         spec=spec,
@@ -150,6 +165,8 @@ def model(
         calibrate=calibrate,
         embedding=embedding,
         verify=verify,
+        expect=expect,
+        hop_seconds=hop_seconds,
         min_agreement=min_agreement,
         allow_code=allow_code,
         time_limit=time_limit,
@@ -157,11 +174,11 @@ def model(
     )
     try:
         verification = convert_model(source, output, options, progress=_tell, counters=progress)
-    except DisagreementError as error:
+    except (DisagreementError, ExpectationError) as error:
         _show(error.verification, report)
         raise
     if verification is None:
-        _tell("not verified: state recordings with --verify")
+        _tell("not verified: state recordings with --verify or --expect")
     else:
         _show(verification, report)
     _tell(f"{output}: {output.stat().st_size / 1e6:.2f} MB")

@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from ser_edge.decision import default_rules
 from ser_edge.errors import ModelError
 from ser_edge.frontend import Frontend
 from ser_edge.metadata import FORMAT, FrontendSpec
+from ser_edge.model import Model
 
 from ..corpus import clips
+from ..evaluate import expected
 from ..package import pack
-from . import embedding, sandbox, source_file, tflite, verify
+from . import embedding, end_to_end, sandbox, source_file, tflite, verify
 from .label_order import BetterOrder, better_order
 from .verify import Verification
 
@@ -42,6 +44,25 @@ class DisagreementError(ModelError):
             f"only {100 * verification.agreement:.2f} % of {verification.clips} clips get the "
             f"source model's label, where {100 * wanted:g} % is asked: nothing was written. "
             "Another --quantize, or a front end nearer to the one in training, may help"
+        )
+        self.verification = verification
+
+
+class ExpectationError(ModelError):
+    """The packed model gives recordings other labels than the author's own code; nothing was
+    written.
+
+    Attributes:
+        verification: how they compare.
+    """
+
+    def __init__(self, verification: Verification, wanted: float) -> None:
+        assert verification.expected is not None
+        found = verification.expected
+        super().__init__(
+            f"only {100 * found.agreement:.2f} % of {found.recordings} recordings get the label "
+            f"that is expected, where {100 * wanted:g} % is asked: nothing was written. "
+            f"{found.explain()[0]}"
         )
         self.verification = verification
 
@@ -76,7 +97,9 @@ class Options:
     calibrate: Path | None = None
     embedding: str | None = None  # its layer; None for the last hidden one, where that is plain
     verify: Path | None = None  # recordings to verify with: the same
-    min_agreement: float = 0.98  # share of these that must get the source model's label
+    expect: Path | None = None  # what the author's own code gives for recordings: a CSV
+    hop_seconds: float | None = None  # from a window of a long recording to the next
+    min_agreement: float = 0.98  # share of these that must get the source's, or expected, label
     allow_code: bool = False  # let code in the source model run
     time_limit: float = 300.0  # of TensorFlow's conversion, seconds
     memory_limit: int = 8 * 2**30  # of TensorFlow, bytes
@@ -100,13 +123,15 @@ def convert_model(
         counters: makes the callbacks for the slow parts: how many are done, and of how many.
 
     Returns:
-        How the converted model compares with the source model; None where ``options.verify`` is.
+        How the converted model compares with the source model, and with what its author's code
+        gives; None without recordings.
 
     Raises:
         ModelError: the source cannot be read, does not fit its front end or labels, or cannot be
             converted.
         LabelOrderError: recordings with labels fit another order of the labels far better.
         DisagreementError: the two give too many recordings different labels.
+        ExpectationError: the converted model gives too many another one than is expected.
         AudioError: a recording cannot be read.
         DependencyError: a package is missing.
         OSError: the output cannot be written.
@@ -120,6 +145,11 @@ def convert_model(
             progress("computing features to calibrate with")
             calibration = str(scratch / "calibration.npy")
             np.save(calibration, _calibration(Frontend(spec), options, counters))
+        rules = _rules(spec, options)
+        progress(
+            f"recordings whose speech is longer than {spec.window_seconds:g} s: a window every "
+            f"{rules['window_hop_seconds']:g} s, their probabilities averaged"
+        )
         progress(f"converting {source} ({options.quantization})")
         facts = sandbox.run(
             f"{tflite.__name__}.convert",
@@ -138,7 +168,7 @@ def convert_model(
         flatbuffer = (scratch / "conversion" / tflite.FLATBUFFER).read_bytes()
         metadata = _metadata(source, path, spec, options, facts)
         verification = None
-        if options.verify is not None:
+        if options.verify is not None or options.expect is not None:
             draft = scratch / "draft.tflite"
             pack(flatbuffer, metadata, draft)
             verification = _verify(
@@ -147,6 +177,9 @@ def convert_model(
             metadata["verification"] = verification.to_dict()
             if verification.agreement < options.min_agreement:
                 raise DisagreementError(verification, options.min_agreement)
+            told = verification.expected
+            if told is not None and told.agreement < options.min_agreement:
+                raise ExpectationError(verification, options.min_agreement)
         _pack(flatbuffer, metadata, Path(output), options, progress)
     return verification
 
@@ -196,15 +229,18 @@ def _verify(
     progress: Progress,
     counters: Counters,
 ) -> Verification:
-    assert options.verify is not None
-    found = clips.find(options.verify, labels=options.labels, split="dev")
-    progress(f"running the source model on {len(found)} recordings")
+    answers = [] if options.expect is None else expected.read(options.expect, options.labels)
+    found = []
+    if options.verify is not None:
+        found = clips.find(options.verify, labels=options.labels, split="dev")
+    paths = [clip.path for clip in found] + [answer.path for answer in answers]
+    progress(f"running the source model on {len(paths)} recordings")
     facts = sandbox.run(
         f"{verify.__name__}.run_source",
         {
             "source": str(path.resolve()),
             "spec": spec.to_dict(),
-            "paths": [str(clip.path) for clip in found],
+            "paths": [str(recording) for recording in paths],
             "allow_code": options.allow_code,
         },
         scratch,
@@ -213,20 +249,39 @@ def _verify(
         memory_limit=options.memory_limit,
     )
     probabilities = np.load(scratch / verify.PROBABILITIES)
-    better = better_order(found, options.labels, probabilities)
+    labelled = found + [clips.Clip(answer.path, label=answer.label) for answer in answers]
+    better = better_order(labelled, options.labels, probabilities)
     if better is not None:
         if not options.force_labels:
             raise LabelOrderError(better)
         progress(f"warning: {better}")
-    progress(f"running the converted model on {len(found)} recordings")
-    return verify.compare(
-        found,
-        probabilities,
+    progress(f"running the converted model on {len(paths)} recordings")
+    compared = found or [clips.Clip(answer.path) for answer in answers]
+    verification = verify.compare(
+        compared,
+        probabilities[: len(compared)],
         converted,
         source_bytes=source_file.size(path),
         source_seconds=facts["seconds"],
         progress=counters("recordings"),
     )
+    if not answers:
+        return verification
+    told = end_to_end.measure(
+        answers,
+        probabilities[len(found) :],
+        np.load(scratch / verify.MATRICES)[len(found) :],
+        Model(converted),
+        progress=counters("expected recordings"),
+    )
+    return replace(verification, expected=told)
+
+
+def _rules(spec: FrontendSpec, options: Options) -> dict[str, float]:
+    rules = default_rules(spec.window_seconds)
+    if options.hop_seconds is not None:
+        rules["window_hop_seconds"] = options.hop_seconds
+    return rules
 
 
 def _metadata(
@@ -239,7 +294,7 @@ def _metadata(
         "licence": options.licence,
         "labels": list(options.labels),
         "frontend": spec.to_dict(),
-        "decision": default_rules(spec.window_seconds),
+        "decision": _rules(spec, options),
         "quantization": options.quantization,
         "minimum_runtime": facts["minimum_runtime"],
         "converter": {

@@ -24,8 +24,11 @@ from ..backend import tensorflow
 from ..corpus.clips import Clip, label_indices
 from ..evaluate.metrics import Accuracy, measure_by_corpus
 from . import librosa_frontend, sandbox, source_model
+from .end_to_end import EndToEnd
 
-PROBABILITIES = "probabilities.npy"  # name of the source model's in the scratch folder
+# Names in the scratch folder.
+PROBABILITIES = "probabilities.npy"  # of the source model
+MATRICES = "matrices.npy"  # the reference library's features
 
 _BATCH = 64  # windows that the source model gets at once
 _LATENCY_RUNS = 20  # of which the median counts
@@ -46,10 +49,11 @@ class Verification:
     source_seconds: float  # for one window, features not included
     converted_seconds: float
     runtime: str  # the package that ran the converted model
+    expected: EndToEnd | None = None  # against the author's own answers, where these are known
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as JSON takes them, rounded."""
-        return {
+        figures = {
             "clips": self.clips,
             "agreement": round(self.agreement, 4),
             "largest_difference": round(self.largest_difference, 4),
@@ -70,6 +74,9 @@ class Verification:
             },
             "runtime": self.runtime,
         }
+        if self.expected is not None:
+            figures["expected"] = self.expected.to_dict()
+        return figures
 
     def table(self) -> str:
         """The figures for people."""
@@ -96,7 +103,10 @@ class Verification:
             ("difference of probabilities, mean", "", f"{self.mean_difference:.5f}"),
         ]
         width = max(len(row[0]) for row in rows)
-        return "\n".join(f"{name:<{width}} {left:>10} {right:>10}" for name, left, right in rows)
+        lines = [f"{name:<{width}} {left:>10} {right:>10}" for name, left, right in rows]
+        if self.expected is not None:
+            lines += ["", self.expected.table()]
+        return "\n".join(lines)
 
 
 def run_source(
@@ -110,7 +120,8 @@ def run_source(
     """A job: the source model's probabilities for recordings, features by the reference library.
 
     Args:
-        scratch: folder; the result, float64, (n, n_labels), is its :data:`PROBABILITIES`.
+        scratch: folder; the result, float64, (n, n_labels), is its :data:`PROBABILITIES`, and the
+            features, float32, (n, *frontend.shape), are its :data:`MATRICES`.
         source: path of the model.
         spec: of the front end, as in a model's metadata.
         paths: of the recordings.
@@ -129,6 +140,7 @@ def run_source(
     model = source_model.load(Path(source), scratch, allow_code=allow_code)
     parsed = FrontendSpec.parse(spec)
     matrices = np.stack([librosa_frontend.features_of(path, parsed) for path in paths])
+    np.save(scratch / MATRICES, matrices)
     if len(model.shape) > matrices.ndim - 1:
         matrices = matrices[..., np.newaxis]
     batches = range(0, len(matrices), _BATCH)
