@@ -113,6 +113,7 @@ class Http(H11Protocol):
     """uvicorn's HTTP, with time limits for the head of a request, and a limit of connections."""
 
     _timer: asyncio.TimerHandle | None = None
+    _upgraded = False  # to a WebSocket, which has limits of its own
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -125,7 +126,7 @@ class Http(H11Protocol):
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
             self._disarm()
-        elif self._timer is None:
+        elif self._timer is None and not self._upgraded:
             self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -133,6 +134,7 @@ class Http(H11Protocol):
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self, event: Any) -> None:
+        self._upgraded = True
         self._disarm()
         super().handle_websocket_upgrade(event)
 

@@ -25,6 +25,8 @@ client = pytest.importorskip("websockets.sync.client")
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 
+from ser_edge.web import limits  # noqa: E402
+
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
@@ -132,6 +134,14 @@ def test_streams_are_limited(served: Served) -> None:
         assert rest(refused) == []
         assert refused.close_code == 1013
     assert httpx.get(f"{served.url}/healthz").status_code == 200
+
+
+@pytest.mark.slow
+def test_a_stream_may_pause_for_longer_than_a_request(served: Served) -> None:
+    with opened(served, {"sample_rate": RATE}) as socket:
+        time.sleep(limits.HEADER_SECONDS + 2)
+        socket.send(coded(voice(4.0)))
+        assert json.loads(socket.recv(timeout=60))["start"] == 0.0
 
 
 def test_a_page_of_another_site_cannot_listen(served: Served) -> None:
