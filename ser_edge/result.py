@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 JSON_SCHEMA = 1  # of a result; grows when a field changes its meaning
+# Of a result in a table, before the scores of the labels.
+COLUMNS = ("start", "end", "label", "confidence", "reason")
 _DIGITS = 6  # of a probability, when it is printed: float32 has no more
 
 
@@ -85,6 +87,19 @@ class Result:
 def result_json(result: Result, **origin: str) -> str:
     """A result as one JSON object, which begins with its schema and its origin."""
     return json.dumps({"schema": JSON_SCHEMA, **origin, **result.rounded().to_dict()})
+
+
+def table_row(result: Result, labels: Sequence[str]) -> list[object]:
+    """A result as a row of a table: :data:`COLUMNS`, then the score of each label.
+
+    Example:
+        >>> table_row(Result("happy", 2 / 3, {"happy": 2 / 3}, 0.0, 2.5), ["happy"])
+        [0.0, 2.5, 'happy', 0.666667, None, 0.666667]
+    """
+    result = result.rounded()
+    scores = result.scores or {}
+    row = [result.start, result.end, result.label, result.confidence, result.reason]
+    return [*row, *(scores.get(label) for label in labels)]
 
 
 def _significant(value: float) -> float:

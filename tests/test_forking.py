@@ -209,7 +209,7 @@ def test_threads_that_load_models_leave_standard_error_as_it_was() -> None:
 
 
 # The command line and what listens for weeks do not fork; the others may be imported late.
-NOT_EMBEDDED = {"cli", "live", "models", "web", "__main__.py"}
+NOT_EMBEDDED = {"archive", "cli", "live", "models", "web", "__main__.py"}
 
 
 def late_imports() -> set[str]:

@@ -12,6 +12,7 @@ import click
 from ser_edge.audio.pcm import Contradiction, RawFormat
 from ser_edge.cli.options import (
     EXIT_FAILED,
+    archive_options,
     channel_option,
     complain,
     decision_options,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="FILES-OR-FOLDERS...")
+@click.argument("paths", nargs=-1, metavar="FILES-OR-FOLDERS...")
 @decision_options
 @click.option("--json", is_flag=True, help="One JSON object a line.")
 @click.option("--csv", is_flag=True, help="Comma-separated values.")
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     help="With --windows: also draw the emotions over time, each recording in a picture; those of "
     "several go into a folder (needs the extra 'plot').",
 )
+@archive_options
 def classify(
     paths: tuple[str, ...],
     model: str,
@@ -76,6 +78,11 @@ def classify(
     format: str | None,
     no_ffmpeg: bool,
     plot: str | None,
+    files_from: str | None,
+    jobs: int,
+    output: str | None,
+    resume: bool,
+    retry_errors: bool,
 ) -> int:
     """Tell the emotion of recordings.
 
@@ -88,6 +95,7 @@ def classify(
       ser-edge classify call.wav
       ser-edge classify recordings/ --csv > emotions.csv
       ser-edge classify meeting.flac --windows --hop 1
+      ser-edge classify archive/ --jobs 0 -o emotions.csv --resume
       ffmpeg -i rtsp://camera/ -t 60 -f wav - | ser-edge classify --json -
     """
     if json and csv:
@@ -96,6 +104,19 @@ def classify(
         raise click.UsageError("--hop needs --windows")
     if plot is not None and not windows:
         raise click.UsageError("--plot needs --windows")
+    if (resume and output is None) or (retry_errors and not resume):
+        raise click.UsageError("--resume needs -o FILE, and --retry-errors needs --resume")
+    if files_from is not None:
+        from ser_edge.cli.archive import listed
+
+        paths += listed(files_from)
+    if not paths and files_from is None:
+        raise click.UsageError("name files or folders, or --files-from LIST")
+    many = jobs != 1 or output is not None
+    if many and (plot is not None or "-" in paths):
+        raise click.UsageError("--jobs and -o exclude --plot and - for standard input")
+    if output is not None and (json or csv or top is not None):
+        raise click.UsageError("-o excludes --json, --csv and --top: FILE's ending says what it is")
     raw = RawFormat(rate, channels, format)
     if any(raw) and "-" not in paths:
         raise click.UsageError("--rate, --channels and --format are for raw audio: they need -")
@@ -120,6 +141,20 @@ def classify(
         writer = Csv(classifier.labels)
     else:
         writer = Table(files, windows=windows, labels=classifier.labels, top=top)
+
+    if many:
+        from ser_edge.archive.worker import Worker
+        from ser_edge.cli.archive import to_file, to_writer
+
+        for _, message in unlisted:
+            complain(message)
+        worker = Worker(classifier, windows=windows, hop=hop, channel=channel, ffmpeg=not no_ffmpeg)
+        if output is None:
+            code = to_writer(writer, worker, files, jobs)
+        else:
+            source = origin(classifier, profile)
+            code = to_file(output, source, worker, files, jobs, resume, retry_errors)
+        return code or (EXIT_FAILED if unlisted else 0)
 
     progress = _progress(files)
 

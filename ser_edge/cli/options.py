@@ -120,6 +120,40 @@ def decision_options(command: Any) -> Any:
     return command
 
 
+def archive_options(command: Any) -> Any:
+    """The options of work that is long."""
+    for option in (
+        click.option(
+            "--retry-errors", is_flag=True, help="With --resume: try again what had an error."
+        ),
+        click.option(
+            "--resume", is_flag=True, help="Go on where -o FILE ends; what it has is passed over."
+        ),
+        click.option(
+            "--output",
+            "-o",
+            type=click.Path(dir_okay=False),
+            metavar="FILE",
+            help="Write a .csv, .jsonl or .parquet (needs the extra 'archive'), which any kill "
+            "leaves ready for --resume.",
+        ),
+        click.option(
+            "--jobs",
+            type=click.IntRange(0, 1024),
+            default=1,
+            show_default=True,
+            help="Processes that classify, one model in each; 0: as many as there are cores.",
+        ),
+        click.option(
+            "--files-from",
+            metavar="LIST|-",
+            help="Also the files that a list names, one a line, or with zero bytes between them.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def load_classifier(
     model: str,
     *,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ser_edge.cli.terminal import columns, encodable, fitted, printable, width
-from ser_edge.result import result_json
+from ser_edge.result import COLUMNS, result_json, table_row
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -78,27 +78,13 @@ class Csv:
         # Names have the bytes of the file system, whatever the terminal shows.
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
-        head = [origin, "start", "end", "label", "confidence", "reason"]
-        self._row([*head, *labels, "error"])
+        self._row([origin, *COLUMNS, *labels, "error"])
 
     def result(self, file: str, result: Result) -> None:
-        result = result.rounded()
-        scores = result.scores or {}
-        self._row(
-            [
-                file,
-                result.start,
-                result.end,
-                result.label,
-                result.confidence,
-                result.reason,
-                *(scores.get(label) for label in self._labels),
-                None,
-            ]
-        )
+        self._row([file, *table_row(result, self._labels), None])
 
     def error(self, file: str, message: str) -> None:
-        self._row([file, *[None] * (5 + len(self._labels)), message])
+        self._row([file, *[None] * (len(COLUMNS) + len(self._labels)), message])
 
     def _row(self, values: Sequence[object]) -> None:
         import csv

@@ -138,6 +138,42 @@ class AudioProgress:
         return seen + self._bytes_ahead * seen / max(1, self._bytes_seen)
 
 
+class FilesProgress:
+    """How many of many recordings are classified, and how fast.
+
+    The time left is estimated from their sizes.
+
+    Args:
+        files: paths.
+    """
+
+    def __init__(self, files: Sequence[str]) -> None:
+        self._sizes = {file: max(1, _size(file)) for file in files}
+        self._total = sum(self._sizes.values())
+        self._line = StatusLine()
+        self._began = time.monotonic()
+        self._files = 0
+        self._bytes = 0
+        self._seconds = 0.0  # of audio
+
+    def add(self, file: str, seconds: float) -> None:
+        """A recording of so many seconds is done."""
+        self._files += 1
+        self._bytes += self._sizes[file]
+        self._seconds += seconds
+        elapsed = time.monotonic() - self._began
+        if elapsed >= _PATIENCE_SECONDS and self._line.due():
+            left = elapsed * (self._total / self._bytes - 1)
+            self._line.show(
+                f"{self._files} of {len(self._sizes)} files, {clock(left)} left, "
+                f"{self._files / elapsed:.3g} files/s, {self._seconds / elapsed:.3g} s of audio/s"
+            )
+
+    def clear(self) -> None:
+        """Remove the line, before anything else is written."""
+        self._line.clear()
+
+
 def _size(file: str) -> int:
     try:
         return 0 if file == "-" else os.path.getsize(file)
