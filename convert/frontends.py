@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ser_edge.errors import ModelError, SerEdgeError
-from ser_edge.metadata import FrontendSpec
+from ser_edge.frontend import FrontendSpec
 
 _PRESETS = Path(__file__).parent / "presets"
 
@@ -37,8 +37,8 @@ def preset(name: str) -> dict[str, Any]:
         SerEdgeError: there is no such preset.
 
     Example:
-        >>> preset("seed")["features"][2]
-        {'name': 'mfcc', 'n_mfcc': 20, 'n_fft': 2048, 'hop_length': 160}
+        >>> preset("seed")["steps"][0]
+        {'name': 'load', 'sample_rate': 16000, 'duration': 4.0}
     """
     if name not in NAMES:
         raise SerEdgeError(f"no preset {name!r} (known: {', '.join(NAMES)})")

@@ -185,7 +185,7 @@ class Classifier(recording.Embedder):
         with open_audio(source, channel=channel, ffmpeg=ffmpeg) as audio:
             chunks = recording.tapped(audio, audio.sample_rate, on_chunk)
             return recording.classify(
-                self._window, recording.resampled(self.model, chunks, audio.sample_rate)
+                self._window, self.model.frontend.resampled(chunks, audio.sample_rate)
             )
 
     def classify_samples(
@@ -209,9 +209,7 @@ class Classifier(recording.Embedder):
         """
         recording.check_samples(samples, "classify")
         mono = as_mono_float32(samples, sample_rate, channel=channel)
-        return recording.classify(
-            self._window, recording.resampled(self.model, [mono], sample_rate)
-        )
+        return recording.classify(self._window, self.model.frontend.resampled([mono], sample_rate))
 
     def classify_many(
         self, sources: Iterable[_Source], *, channel: int | None = None

@@ -139,11 +139,14 @@ class WindowClassifier:
         """The model's input, or the reason why there is none."""
         frontend = self.model.frontend
         decision = self.model.metadata.decision
+        if not samples.size:  # the recording ends before the offset
+            return TOO_SHORT
         if level_dbfs(samples, frontend.sample_rate) < decision.silence_dbfs:
             return SILENCE
         if speech is None:
             speech = frontend.trim(samples)
-        if speech.size < decision.min_speech_seconds * frontend.sample_rate:
+        shortest = decision.min_speech_seconds * frontend.sample_rate
+        if speech.size < max(shortest, frontend.min_samples):
             return TOO_SHORT
         if self._is_speech is not None and not self._is_speech(samples, frontend.sample_rate):
             return NO_SPEECH

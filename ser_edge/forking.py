@@ -31,6 +31,7 @@ LATE_IMPORTS = (
     "ser_edge.features.spectra",
     "ser_edge.features.speechpy",
     "ser_edge.features.tf_signal",
+    "ser_edge.frontend.fixed",
     "shlex",
     "shutil",
     "soundfile",

@@ -6,113 +6,27 @@ people (training data, accuracy, converter) is kept as it is in :attr:`Metadata.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ser_edge import features
 from ser_edge.errors import ModelError
+from ser_edge.frontend import FrontendSpec
+from ser_edge.frontend.arguments import MAX_WINDOW_SECONDS
 from ser_edge.schema import Object, parse_json
 
 FORMAT = 2  # 1 has no embeddings; it is read for ever
 
-LAYOUTS = ("features_frames", "frames_features")
-FEATURES = ("zero_crossing_rate", "rms", "mfcc", "delta", "psf_mfcc")  # of `ser_edge.features`
 QUANTIZATIONS = ("none", "dynamic", "float16", "int8")
 
 _FIRST_WITH_EMBEDDINGS = 2  # format
 
 # Bounds that no sensible model reaches, but that keep a hostile one from filling memory.
 _MAX_LABELS = 100
-_MIN_STD = 1e-12
-_MAX_FEATURES = 8
 _MAX_OUTPUTS = 16
 _MAX_EMBEDDING = 4096
-_MAX_ROWS = 2048
-_MAX_SAMPLE_RATE = 192_000
-_MAX_WINDOW_SECONDS = 60.0
-_MAX_FRAME_LENGTH = 8192
-_MAX_MELS = 256
 
 
 # Named tuples here, for dataclasses take several milliseconds of a cold start to define.
-class HighPass(NamedTuple):
-    """What is filtered before anything else: the arguments of `features.high_pass`."""
-
-    cutoff: float  # Hz
-    order: int
-
-
-class Trim(NamedTuple):
-    """How leading and trailing silence is found: the arguments of `features.trim`."""
-
-    top_db: float  # dB below the loudest frame from which a frame is silent
-    frame_length: int  # samples
-    hop_length: int  # samples
-
-
-class Feature(NamedTuple):
-    """One feature: a function of `ser_edge.features` and every argument of it."""
-
-    name: str
-    arguments: Mapping[str, Any]
-
-
-class Normalization(NamedTuple):
-    """(x - mean) / std, a pair for every row of the feature matrix."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-
-class FrontendSpec(NamedTuple):
-    """What makes the model's input of a recording's samples."""
-
-    sample_rate: int  # Hz
-    window_seconds: float
-    high_pass: HighPass | None
-    trim: Trim | None
-    level_dbfs: float | None  # RMS level to which the speech is scaled, dB of full scale
-    features: tuple[Feature, ...]
-    layout: str  # one of LAYOUTS
-    normalization: Normalization | None
-
-    @property
-    def feature_axis(self) -> int:
-        """The axis of the model's input along which features lie: 0 or 1; frames are the other."""
-        return LAYOUTS.index(self.layout)
-
-    @classmethod
-    def parse(cls, data: Mapping[str, Any]) -> FrontendSpec:
-        """Check the JSON object `frontend`.
-
-        Arguments of features that are left out take the defaults of the functions in
-        `ser_edge.features`.
-
-        Raises:
-            ModelError: naming the entry that is missing, unknown or out of range.
-        """
-        entry = Object(data, "frontend")
-        spec = cls(
-            sample_rate=entry.integer("sample_rate", 1000, _MAX_SAMPLE_RATE),
-            window_seconds=entry.number("window_seconds", 0.1, _MAX_WINDOW_SECONDS),
-            high_pass=_parse_high_pass(entry.value("high_pass", None), "frontend.high_pass"),
-            trim=_parse_trim(entry.value("trim", None), "frontend.trim"),
-            level_dbfs=entry.number("level_dbfs", -100.0, 0.0, None),
-            features=_parse_features(entry.value("features")),
-            layout=entry.choice("layout", LAYOUTS),
-            normalization=_parse_normalization(entry.value("normalization", None)),
-        )
-        entry.finish()
-        return spec
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON object that `parse` reads."""
-        return {
-            **_plain(self),
-            "features": [{"name": f.name, **f.arguments} for f in self.features],
-        }
-
-
 class Decision(NamedTuple):
     """When a window gets a label, and how sure it must be."""
 
@@ -131,8 +45,8 @@ class Decision(NamedTuple):
         """
         entry = Object(data, "decision")
         decision = cls(
-            window_hop_seconds=entry.number("window_hop_seconds", 0.01, _MAX_WINDOW_SECONDS),
-            min_speech_seconds=entry.number("min_speech_seconds", 0.0, _MAX_WINDOW_SECONDS),
+            window_hop_seconds=entry.number("window_hop_seconds", 0.01, MAX_WINDOW_SECONDS),
+            min_speech_seconds=entry.number("min_speech_seconds", 0.0, MAX_WINDOW_SECONDS),
             silence_dbfs=entry.number("silence_dbfs", -200.0, 0.0),
             temperature=entry.number("temperature", 0.05, 20.0),
             threshold=entry.number("threshold", 0.0, 1.0),
@@ -249,108 +163,6 @@ def _parse_labels(data: Any) -> tuple[str, ...]:
     return tuple(data)
 
 
-def _parse_high_pass(data: Any, path: str) -> HighPass | None:
-    if data is None:
-        return None
-    entry = Object(data, path)
-    high_pass = HighPass(
-        cutoff=entry.number("cutoff", 1.0, _MAX_SAMPLE_RATE / 2),
-        order=entry.integer("order", 1, 4, 2),
-    )
-    entry.finish()
-    return high_pass
-
-
-def _parse_trim(data: Any, path: str) -> Trim | None:
-    if data is None:
-        return None
-    entry = Object(data, path)
-    trim = Trim(
-        top_db=entry.number("top_db", 0.0, 200.0),
-        frame_length=entry.integer("frame_length", 1, _MAX_FRAME_LENGTH),
-        hop_length=entry.integer("hop_length", 1, _MAX_FRAME_LENGTH),
-    )
-    entry.finish()
-    return trim
-
-
-def _parse_features(data: Any) -> tuple[Feature, ...]:
-    if not isinstance(data, (list, tuple)) or not 1 <= len(data) <= _MAX_FEATURES:
-        raise ModelError(f"frontend.features must be a list of 1 to {_MAX_FEATURES} features")
-    parsed: list[Feature] = []
-    for number, item in enumerate(data):
-        entry = Object(item, f"frontend.features[{number}]")
-        name = entry.choice("name", FEATURES)
-        arguments = {"of": _ARGUMENTS["of"](entry, "of")} if name == "delta" else {}
-        for key, default in getattr(features, name).__kwdefaults__.items():
-            arguments[key] = _ARGUMENTS[key](entry, key, default)
-        entry.finish()
-        if name == "delta" and arguments["of"] not in {feature.name for feature in parsed}:
-            raise ModelError(f"frontend.features[{number}].of names no feature before it")
-        parsed.append(Feature(name, arguments))
-    return tuple(parsed)
-
-
-def _integer(low: int, high: int) -> Callable[..., Any]:
-    return lambda entry, key, *default: entry.integer(key, low, high, *default)
-
-
-def _number(low: float, high: float) -> Callable[..., Any]:
-    return lambda entry, key, *default: entry.number(key, low, high, *default)
-
-
-def _choice(*choices: str | None) -> Callable[..., Any]:
-    return lambda entry, key, *default: entry.choice(key, choices, *default)
-
-
-_LENGTH = _integer(1, _MAX_FRAME_LENGTH)
-_MEL_BANDS = _integer(1, _MAX_MELS)
-_FREQUENCY = _number(0.0, _MAX_SAMPLE_RATE / 2)
-
-# How each argument of the features' functions is checked: a name means the same in all of them.
-# Whether the arguments of a feature fit each other is its function's own business.
-_ARGUMENTS: dict[str, Callable[..., Any]] = {
-    "amin": _number(1e-30, 1.0),
-    "center": Object.flag,
-    "energy": Object.flag,
-    "fmax": _FREQUENCY,
-    "fmin": _FREQUENCY,
-    "frame_length": _LENGTH,
-    "hop_length": _LENGTH,
-    "htk": Object.flag,
-    "lifter": _number(0.0, 1000.0),
-    "mel_norm": _choice(None, "slaney"),
-    "mode": _choice("interp", "nearest"),
-    "n_fft": _LENGTH,
-    "n_mels": _MEL_BANDS,
-    "n_mfcc": _MEL_BANDS,
-    "norm": _choice(None, "ortho"),
-    "of": _choice(*(name for name in FEATURES if name != "delta")),
-    "order": _integer(1, 2),
-    "pad_mode": _choice(*features.PAD_MODES),
-    "power": _number(0.1, 4.0),
-    "preemphasis": _number(0.0, 1.0),
-    "scale": _number(1e-6, 1e6),
-    "threshold": _number(0.0, 1.0),
-    "top_db": _number(0.0, 1000.0),
-    "width": _integer(3, 99),
-    "win_length": _LENGTH,
-    "window": _choice(*features.WINDOWS),
-}
-
-
-def _parse_normalization(data: Any) -> Normalization | None:
-    if data is None:
-        return None
-    entry = Object(data, "frontend.normalization")
-    mean = entry.numbers("mean", _MAX_ROWS)
-    std = entry.numbers("std", _MAX_ROWS)
-    entry.finish()
-    if len(mean) != len(std) or not all(value >= _MIN_STD for value in std):
-        raise ModelError("frontend.normalization needs as many std as mean, all above zero")
-    return Normalization(mean, std)
-
-
 def _parse_flatbuffer(data: Any) -> Flatbuffer:
     entry = Object(data, "flatbuffer")
     flatbuffer = Flatbuffer(entry.integer("bytes", 1, 2**31), entry.text("sha256"))
@@ -383,7 +195,7 @@ def _parse_reference(data: Any, n_labels: int) -> Reference | None:
     entry = Object(data, "reference")
     reference = Reference(
         signal=entry.text("signal"),
-        seconds=entry.number("seconds", 0.1, _MAX_WINDOW_SECONDS),
+        seconds=entry.number("seconds", 0.1, MAX_WINDOW_SECONDS),
         scores=entry.numbers("scores", n_labels),
     )
     entry.finish()

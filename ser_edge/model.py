@@ -13,7 +13,7 @@ import numpy as np
 from ser_edge import forking, model_file, runtime
 from ser_edge.errors import ModelError
 from ser_edge.features import FloatArray
-from ser_edge.frontend import Frontend
+from ser_edge.frontend import Frontend, fits
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -252,8 +252,7 @@ class Model:
     def _check_shapes(self) -> None:
         wanted = self.frontend.shape
         inputs = tuple(int(n) for n in self._input["shape"])
-        # Two-dimensional convolutions want a channel axis.
-        if inputs not in ((1, *wanted), (1, *wanted, 1)):
+        if not fits(inputs, wanted):
             raise ModelError(
                 f"{self.path}: the model takes {_times(inputs)} values, but its front end gives "
                 f"{_times((1, *wanted))}"

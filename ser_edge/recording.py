@@ -2,7 +2,7 @@
 
 A recording of up to a minute is trimmed as a whole; when its speech fits one window, that is the
 model's input. Anything longer is cut into windows, and what the model gives for those with speech
-in them is averaged.
+in them is averaged. A model whose recipe takes the first window alone gets that, and no other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import numpy as np
 
 from ser_edge.audio import AudioReader, AudioSource, open_audio
 from ser_edge.audio.mixing import as_mono_float32
-from ser_edge.audio.resample import Resampler
 from ser_edge.decision import NO_SPEECH, SILENCE, TOO_SHORT, WindowClassifier
 from ser_edge.errors import AudioError, ModelError
 from ser_edge.features import FloatArray
@@ -40,18 +39,11 @@ class Window(NamedTuple):
     end: float  # seconds
 
 
-def resampled(model: Model, chunks: Iterable[FloatArray], sample_rate: int) -> Iterator[FloatArray]:
-    resampler = Resampler(sample_rate, model.frontend.sample_rate)
-    for chunk in chunks:
-        yield resampler.push(chunk)
-    yield resampler.flush()
-
-
 def classify(classifier: WindowClassifier, chunks: Iterator[FloatArray]) -> Result:
     """The result for a recording at the model's rate: the mean of its windows' scores."""
     total = np.zeros(len(classifier.labels))
     count = 0
-    end = 0.0
+    start = end = classifier.model.frontend.spec.offset
     reasons = set()
     for window in windows(classifier.model, chunks):
         end = window.end
@@ -61,7 +53,7 @@ def classify(classifier: WindowClassifier, chunks: Iterator[FloatArray]) -> Resu
         else:
             total += outcome
             count += 1
-    return classifier.result(total / count if count else furthest(reasons), 0.0, end)
+    return classifier.result(total / count if count else furthest(reasons), start, end)
 
 
 def observe(classifier: WindowClassifier, chunks: Iterator[FloatArray]) -> Observation | str:
@@ -90,9 +82,9 @@ def windows(model: Model, chunks: Iterator[FloatArray]) -> Iterator[Window]:
             break
     else:
         samples = np.concatenate(held)
-        speech = frontend.trim(samples)
-        if speech.size <= frontend.window_samples:
-            yield Window(samples, speech, size / frontend.sample_rate)
+        speech = frontend.trim(samples) if size else samples  # none where the offset is beyond
+        if frontend.spec.first_only or speech.size <= frontend.window_samples:
+            yield Window(samples, speech, frontend.spec.offset + size / frontend.sample_rate)
             return
     hop = model.metadata.decision.window_hop_seconds
     windower = Windower(frontend.window_samples, round(hop * frontend.sample_rate))
@@ -199,7 +191,7 @@ class Embedder:
         check_source(source, None, "observe")
         self.model.check_adaptable()
         with open_audio(source, channel=channel) as audio:
-            return observe(self._window, resampled(self.model, audio, audio.sample_rate))
+            return observe(self._window, self.model.frontend.resampled(audio, audio.sample_rate))
 
     def observe_samples(
         self, samples: npt.ArrayLike, sample_rate: int, *, channel: int | None = None
@@ -218,4 +210,4 @@ class Embedder:
         check_samples(samples, "observe")
         self.model.check_adaptable()
         mono = as_mono_float32(samples, sample_rate, channel=channel)
-        return observe(self._window, resampled(self.model, [mono], sample_rate))
+        return observe(self._window, self.model.frontend.resampled([mono], sample_rate))

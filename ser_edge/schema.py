@@ -69,10 +69,9 @@ class Object:
 
     def value(self, key: str, *default: Any) -> Any:
         """An entry of any type."""
-        if key not in self._left:
-            if default:
-                return default[0]
-            raise ModelError(f"{self._path}.{key} is missing in {self._document}")
+        if default and key not in self._left:
+            return default[0]
+        self.require(key)
         return self._left.pop(key)
 
     def number(self, key: str, low: float, high: float, *default: Any) -> Any:
@@ -81,9 +80,9 @@ class Object:
         if value is None and None in default:
             return value
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise self._wrong(key, value, "a number")
+            raise self.wrong(key, value, "a number")
         if not low <= value <= high:
-            raise self._wrong(key, value, f"from {low:g} to {high:g}")
+            raise self.wrong(key, value, f"from {low:g} to {high:g}")
         return float(value)
 
     def integer(self, key: str, low: int, high: int, *default: Any) -> Any:
@@ -92,14 +91,14 @@ class Object:
         if value is None and None in default:
             return value
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise self._wrong(key, value, f"a whole number from {low} to {high}")
+            raise self.wrong(key, value, f"a whole number from {low} to {high}")
         return value
 
     def flag(self, key: str, *default: Any) -> bool:
         """True or False."""
         value = self.value(key, *default)
         if not isinstance(value, bool):
-            raise self._wrong(key, value, "true or false")
+            raise self.wrong(key, value, "true or false")
         return value
 
     def choice(self, key: str, choices: Sequence[str | None], *default: Any) -> Any:
@@ -107,14 +106,14 @@ class Object:
         value = self.value(key, *default)
         if not isinstance(value, (str, type(None))) or value not in choices:
             names = " or ".join("null" if name is None else f'"{name}"' for name in choices)
-            raise self._wrong(key, value, names)
+            raise self.wrong(key, value, names)
         return value
 
     def text(self, key: str, *default: Any) -> str:
         """A printable text of one line, not empty."""
         value = self.value(key, *default)
         if not isinstance(value, str) or not 0 < len(value) <= _MAX_TEXT or not value.isprintable():
-            raise self._wrong(key, value, "a text of one line")
+            raise self.wrong(key, value, "a text of one line")
         return value
 
     def numbers(self, key: str, most: int) -> tuple[float, ...]:
@@ -129,6 +128,16 @@ class Object:
             if not abs(value) <= _MAX_NUMBER:
                 raise ModelError(f"{path} holds {value!r:.60}, which is too large")
         return tuple(float(value) for value in values)
+
+    def nested(self, key: str, data: Any) -> Object:
+        """An entry that was taken, as an object of its own."""
+        return Object(data, f"{self._path}.{key}", self._document)
+
+    def require(self, *keys: str) -> None:
+        """Refuse an object without one of these entries."""
+        for key in keys:
+            if key not in self._left:
+                raise ModelError(f"{self._path}.{key} is missing in {self._document}")
 
     def rest(self) -> dict[str, Any]:
         """The entries that were not taken."""
@@ -145,7 +154,8 @@ class Object:
             names = ", ".join(f"{self._path}.{repr(key)[1:-1]}" for key in list(self._left)[:3])
             raise ModelError(f"{names[:200]}: unknown to this ser-edge, in {self._document}")
 
-    def _wrong(self, key: str, value: Any, wanted: str) -> ModelError:
+    def wrong(self, key: str, value: Any, wanted: str) -> ModelError:
+        """The error for an entry that is not what is wanted."""
         shown = repr(value)[:60]
         return ModelError(
             f"{self._path}.{key} is {shown}, but must be {wanted}, in {self._document}"

@@ -182,9 +182,9 @@ class Stream:
         Args:
             start: seconds at which the next sample lies, where audio was lost.
         """
-        window_length = self._classifier.model.frontend.window_samples
-        self._resampler = Resampler(self._source_rate, self._sample_rate)
-        self._windower = Windower(window_length, round(self._hop * self._sample_rate))
+        frontend = self._classifier.model.frontend
+        self._resampler = Resampler(self._source_rate, self._sample_rate, frontend.spec.res_type)
+        self._windower = Windower(frontend.window_samples, round(self._hop * self._sample_rate))
         self._offset = round(start * self._sample_rate)
         if self._mixer is not None:
             self._warned = self._mixer.warned

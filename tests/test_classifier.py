@@ -25,7 +25,7 @@ soundfile = pytest.importorskip("soundfile")
 def at_16_khz(ungated: Classifier) -> None:
     assert ungated.model.frontend.sample_rate == RATE
     assert ungated.model.frontend.window_samples == 4 * RATE
-    assert ungated.model.frontend.spec.trim is not None
+    assert ungated.model.frontend.spec.step("trim") is not None
 
 
 def window_scores(classifier: Classifier, samples: Samples) -> dict[str, float]:

@@ -17,8 +17,8 @@ import pytest
 
 from ser_edge.cli import program as edge_cli
 from ser_edge.convert.cli import main as convert_cli
-from ser_edge.frontend import Frontend
-from ser_edge.metadata import FrontendSpec, Metadata
+from ser_edge.frontend import Frontend, FrontendSpec
+from ser_edge.metadata import Metadata
 from ser_edge.model_file import bundled_path, read_metadata
 from tests.helpers.readme import ROOT, example, text
 

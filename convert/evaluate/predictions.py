@@ -69,7 +69,7 @@ def collect(
     voices = _voices(clips, conditions, sample_rate, seed)
     collected = {condition: _empty(labels, len(by_default.labels)) for condition in conditions}
     for row, clip in enumerate(clips):
-        clean = audio.load(clip.path, sample_rate)
+        clean = audio.load(clip.path, sample_rate, res_type=model.frontend.spec.res_type)
         others = [voice for path, voice in voices.items() if path != clip.path]
         for condition, predictions in collected.items():
             rng = np.random.default_rng((seed, CONDITIONS.index(condition), row))

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_edge import audio
 from ser_edge.classifier import Classifier
 from ser_edge.gate import OFF
 from ser_edge.model import Model
@@ -145,7 +144,7 @@ def measure(
     given: list[str | None] = []
     reasons: Counter[str] = Counter()
     for done, item in enumerate(expected, 1):
-        samples = audio.load(item.path, model.frontend.sample_rate)
+        samples = model.frontend.load(item.path)
         answers[FEATURES].append(model.predict(model.frontend(samples)))
         scores = everything.classify(item.path).scores
         answers[WINDOWS].append(None if scores is None else np.array(list(scores.values())))

@@ -1,4 +1,4 @@
-"""The front end as a model's author had it: librosa and python_speech_features, not ser_edge.
+"""The front end as a model's author had it: librosa and its kin, not ser_edge.
 
 It is what the runtime's own front end is verified against, so the two share no code.
 """
@@ -6,41 +6,42 @@ It is what the runtime's own front end is verified against, so the two share no 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_edge.errors import AudioError, DependencyError
-from ser_edge.metadata import Feature, FrontendSpec, HighPass
+from ser_edge.frontend import FrontendSpec, Step
 
-FloatArray = NDArray[Any]
-
-_PSF_WINDOWS = {
-    "boxcar": np.ones,
-    "hann": np.hanning,
-    "hamming": np.hamming,
-    "blackman": np.blackman,
-}
+from . import reference_features
+from .reference_features import FloatArray, librosa
 
 
 def features_of(path: str | os.PathLike[str], spec: FrontendSpec) -> NDArray[np.float32]:
-    """The feature matrix of a recording's first window, computed by the reference libraries.
+    """The model's input for a recording's first window, computed by the reference libraries.
 
     Args:
         path: of the recording.
-        spec: which features, and with which arguments.
+        spec: the steps.
 
     Returns:
         float32, of the shape of ``ser_edge.frontend.Frontend(spec)``.
 
     Raises:
-        AudioError: the recording cannot be read.
-        DependencyError: librosa or python_speech_features is missing.
+        AudioError: the recording cannot be read, or ends before the window begins.
+        DependencyError: a library is missing.
     """
-    librosa = _librosa()
+    segment = {"offset": spec.offset, "duration": spec.window_seconds} if spec.first_only else {}
     try:
-        samples, _ = librosa.load(path, sr=spec.sample_rate, mono=True)
+        samples, _ = librosa().load(
+            path, sr=spec.sample_rate, mono=True, res_type=spec.res_type, **segment
+        )
+    except ImportError as error:
+        raise DependencyError(
+            f"verifying this model needs resampy for {spec.res_type}: pip install resampy"
+        ) from error
     except Exception as error:  # librosa raises the errors of the libraries that it tries.
         raise AudioError(f"{os.fspath(path)}: librosa cannot read it ({error})") from error
     if not samples.size:
@@ -49,133 +50,120 @@ def features_of(path: str | os.PathLike[str], spec: FrontendSpec) -> NDArray[np.
 
 
 def matrix_of(samples: FloatArray, spec: FrontendSpec) -> NDArray[np.float32]:
-    """The feature matrix of samples, (n,), at the spec's rate: see :func:`features_of`."""
-    librosa = _librosa()
-    if spec.high_pass is not None:
-        samples = _high_pass(samples, spec.sample_rate, spec.high_pass)
-    if spec.trim is not None:
-        samples, _ = librosa.effects.trim(
-            samples,
-            top_db=spec.trim.top_db,
-            frame_length=spec.trim.frame_length,
-            hop_length=spec.trim.hop_length,
-        )
-    length = round(spec.window_seconds * spec.sample_rate)
-    speech = samples[:length]
-    window = librosa.util.fix_length(speech, size=length)
-    if spec.level_dbfs is not None:
-        level = np.sqrt(np.mean(np.square(speech, dtype=np.float64)))
-        if level > 0:
-            window = window * np.float32(librosa.db_to_amplitude(spec.level_dbfs) / level)
-    matrix = np.concatenate(_features(window, spec), axis=0)
-    if spec.normalization is not None:
-        mean = np.array(spec.normalization.mean)[:, np.newaxis]
-        std = np.array(spec.normalization.std)[:, np.newaxis]
-        matrix = (matrix - mean) / std
-    if spec.feature_axis == 1:
-        matrix = matrix.T
-    return np.ascontiguousarray(matrix, dtype=np.float32)
+    """The model's input for samples, (n,), at the spec's rate: see :func:`features_of`."""
+    values = samples
+    for step in spec.steps[1:]:
+        values = _COMPUTED[step.name](values, spec.sample_rate, **step.arguments)
+    return np.ascontiguousarray(values, dtype=np.float32)
 
 
-def _high_pass(samples: FloatArray, sample_rate: int, high_pass: HighPass) -> FloatArray:
+def _high_pass(y: FloatArray, sr: int, *, cutoff: float, order: int) -> FloatArray:
     from scipy import signal
 
-    sos = signal.butter(high_pass.order, high_pass.cutoff, "highpass", fs=sample_rate, output="sos")
-    steady = signal.sosfilt_zi(sos) * float(samples[0])
-    filtered, _ = signal.sosfilt(sos, samples.astype(np.float64), zi=steady)
-    result: FloatArray = filtered.astype(np.float32)
-    return result
+    sos = signal.butter(order, cutoff, "highpass", fs=sr, output="sos")
+    steady = signal.sosfilt_zi(sos) * float(y[0])
+    filtered, _ = signal.sosfilt(sos, y.astype(np.float64), zi=steady)
+    return np.asarray(filtered, dtype=np.float32)
 
 
-def _features(window: FloatArray, spec: FrontendSpec) -> list[FloatArray]:
+def _trim(y: FloatArray, _: int, **arguments: Any) -> FloatArray:
+    speech: FloatArray = librosa().effects.trim(y, **arguments)[0]
+    return speech
+
+
+def _preemphasis(y: FloatArray, _: int, *, coef: float, zi: float | None) -> FloatArray:
+    start = None if zi is None else np.array([zi])
+    filtered: FloatArray = librosa().effects.preemphasis(y, coef=coef, zi=start)
+    return filtered
+
+
+def _level(y: FloatArray, _: int, *, dbfs: float) -> FloatArray:
+    level = np.sqrt(np.mean(np.square(y, dtype=np.float64)))
+    return y * np.float32(librosa().db_to_amplitude(dbfs) / level) if level > 0 else y
+
+
+def _normalize(values: FloatArray, _: int, *, by: str, **arguments: Any) -> FloatArray:
+    if by == "training":
+        mean, std = np.array(arguments["mean"]), np.array(arguments["std"])
+        per_feature = len(mean) == len(values)
+        axes = (slice(None), None) if per_feature else (slice(None),)
+        standardized: FloatArray = (values - mean[axes]) / std[axes]
+        return standardized
+    axis = {"frame": 0, "coefficient": 1, "clip": None}[by]
+    epsilon = arguments["epsilon"]
+    if arguments["method"] == "peak" and not epsilon:
+        normalized: FloatArray = librosa().util.normalize(values, axis=axis)
+        return normalized
+    offset: Any = 0.0
+    if arguments["method"] == "peak":
+        divisor = np.max(np.abs(values), axis=axis, keepdims=True)
+    elif arguments["method"] == "zscore":
+        offset = np.mean(values, axis=axis, keepdims=True, dtype=np.float64)
+        divisor = np.std(values, axis=axis, keepdims=True, dtype=np.float64)
+    else:
+        offset = np.min(values, axis=axis, keepdims=True)
+        divisor = np.max(values, axis=axis, keepdims=True) - offset
+    divisor = divisor + epsilon
+    shared: FloatArray = (values - offset) / np.where(divisor > 0, divisor, 1.0)
+    return shared
+
+
+def _crop(values: FloatArray, keep: str, size: int) -> FloatArray:
+    if keep == "start":
+        return values[..., :size]
+    if keep == "end":
+        return values[..., -size:]
+    first = max(0, values.shape[-1] - size) // 2
+    return values[..., first : first + size]
+
+
+def _pad(values: FloatArray, at: str, size: int, value: float) -> FloatArray:
+    missing = max(0, size - values.shape[-1])
+    if at == "both" and missing:
+        centred: FloatArray = librosa().util.pad_center(values, size=size, constant_values=value)
+        return centred
+    ends = (missing, 0) if at == "start" else (0, missing)
+    return np.pad(values, [(0, 0)] * (values.ndim - 1) + [ends], constant_values=value)
+
+
+def _features(y: FloatArray, sr: int, *, stack: Sequence[Step]) -> FloatArray:
     latest: dict[str, FloatArray] = {}
     matrices = []
-    for feature in spec.features:
+    for feature in stack:
+        arguments = dict(feature.arguments)
+        statistics = arguments.pop("statistics")
         if feature.name == "delta":
-            matrix = _delta(feature, latest)
+            matrix = librosa().feature.delta(latest[arguments.pop("of")], **arguments)
         else:
-            matrix = _COMPUTED[feature.name](window, spec.sample_rate, dict(feature.arguments))
+            matrix = reference_features.BY_NAME[feature.name](y, sr, arguments)
         latest[feature.name] = matrix
-        matrices.append(matrix)
-    return matrices
+        matrices.append(matrix if statistics is None else _pool(matrix, 0, "time", statistics))
+    return np.concatenate(matrices, axis=0)
 
 
-def _zero_crossing_rate(window: FloatArray, _: int, arguments: dict[str, Any]) -> FloatArray:
-    rate: FloatArray = _librosa().feature.zero_crossing_rate(window, **arguments)
-    return rate
+def _pool(matrix: FloatArray, _: int, axis: str, statistics: Sequence[str]) -> FloatArray:
+    # As tutorials write it: np.mean(mfcc.T, axis=0).
+    frames = matrix.T if axis == "time" else matrix
+    pooled = [getattr(np, name)(frames, axis=0) for name in statistics]
+    return np.hstack(pooled)[:, np.newaxis] if axis == "time" else np.vstack(pooled)
 
 
-def _rms(window: FloatArray, _: int, arguments: dict[str, Any]) -> FloatArray:
-    level: FloatArray = _librosa().feature.rms(y=window, **arguments)
-    return level
+def _layout(matrix: FloatArray, _: int, *, order: str) -> FloatArray:
+    return matrix.T if order == "frames_features" else matrix
 
 
-def _mfcc(window: FloatArray, sample_rate: int, arguments: dict[str, Any]) -> FloatArray:
-    librosa = _librosa()
-    levels = {name: arguments.pop(name) for name in ("amin", "top_db")}
-    cepstrum = {name: arguments.pop(name) for name in ("n_mfcc", "norm", "lifter")}
-    arguments["norm"] = arguments.pop("mel_norm")
-    mel = librosa.feature.melspectrogram(y=window, sr=sample_rate, **arguments)
-    matrix: FloatArray = librosa.feature.mfcc(S=librosa.power_to_db(mel, **levels), **cepstrum)
-    return matrix
-
-
-def _delta(feature: Feature, latest: dict[str, FloatArray]) -> FloatArray:
-    arguments = dict(feature.arguments)
-    slope: FloatArray = _librosa().feature.delta(latest[arguments.pop("of")], **arguments)
-    return slope
-
-
-def psf_mfcc(window: FloatArray, sample_rate: int, arguments: dict[str, Any]) -> FloatArray:
-    """python_speech_features.mfcc by the names of `ser_edge.features.psf_mfcc`.
-
-    Args:
-        window: samples, float32, shape (n,).
-        sample_rate: in Hz.
-        arguments: every keyword argument of `ser_edge.features.psf_mfcc`.
-
-    Returns:
-        float64, shape (n_mfcc, n_frames).
-
-    Raises:
-        DependencyError: python_speech_features is missing.
-    """
-    try:
-        import python_speech_features as psf
-    except ImportError as error:
-        raise DependencyError(
-            "verifying this model needs python_speech_features: pip install 'ser-edge[convert]'"
-        ) from error
-    cepstrum: FloatArray = psf.mfcc(
-        # It computes in the type that it is given; from 16-bit samples, that is float64.
-        window.astype(np.float64) * arguments["scale"],
-        sample_rate,
-        winlen=arguments["frame_length"] / sample_rate,
-        winstep=arguments["hop_length"] / sample_rate,
-        numcep=arguments["n_mfcc"],
-        nfilt=arguments["n_mels"],
-        nfft=arguments["n_fft"],
-        lowfreq=arguments["fmin"],
-        highfreq=arguments["fmax"],
-        preemph=arguments["preemphasis"],
-        ceplifter=arguments["lifter"],
-        appendEnergy=arguments["energy"],
-        winfunc=_PSF_WINDOWS[arguments["window"]],
-    )
-    return cepstrum.T
-
-
-_COMPUTED = {
-    "zero_crossing_rate": _zero_crossing_rate,
-    "rms": _rms,
-    "mfcc": _mfcc,
-    "psf_mfcc": psf_mfcc,
+_COMPUTED: Mapping[str, Callable[..., FloatArray]] = {
+    "high_pass": _high_pass,
+    "trim": _trim,
+    "preemphasis": _preemphasis,
+    "level": _level,
+    "normalize": _normalize,
+    "crop": lambda y, _, samples, keep: _crop(y, keep, samples),
+    "pad": lambda y, _, samples, at, value: _pad(y, at, samples, value),
+    "features": _features,
+    "pool": _pool,
+    "crop_frames": lambda matrix, _, frames, keep: _crop(matrix, keep, frames),
+    "pad_frames": lambda matrix, _, frames, at, value: _pad(matrix, at, frames, value),
+    "layout": _layout,
+    "reshape": lambda matrix, _, shape: np.reshape(matrix, shape),
 }
-
-
-def _librosa() -> Any:
-    try:
-        import librosa
-    except ImportError as error:
-        raise DependencyError("verifying needs librosa: pip install 'ser-edge[convert]'") from error
-    return librosa

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ser_edge import audio
 from ser_edge.decision import default_rules
 from ser_edge.errors import ModelError
-from ser_edge.frontend import Frontend
-from ser_edge.metadata import FORMAT, FrontendSpec
+from ser_edge.frontend import Frontend, FrontendSpec
+from ser_edge.metadata import FORMAT
 from ser_edge.model import Model
 
 from ..corpus import clips
@@ -215,7 +214,7 @@ def _calibration(frontend: Frontend, options: Options, counters: Counters) -> An
     count = counters("recordings")
     matrices = []
     for clip in chosen:
-        matrices.append(frontend(audio.load(clip.path, frontend.sample_rate)))
+        matrices.append(frontend(frontend.load(clip.path)))
         count(len(matrices), len(chosen))
     return np.stack(matrices)
 

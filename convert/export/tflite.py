@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_edge.errors import ModelError
-from ser_edge.frontend import Frontend
-from ser_edge.metadata import FrontendSpec
+from ser_edge.frontend import Frontend, FrontendSpec
 from ser_edge.selftest import reference_signal
 
 from ..backend import tensorflow, versions

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_edge import audio
-from ser_edge.metadata import FrontendSpec
+from ser_edge.frontend import FrontendSpec
 from ser_edge.model import Model
 
 from ..backend import tensorflow
@@ -176,7 +175,7 @@ def compare(
     model = Model(converted)
     predicted = np.zeros_like(probabilities)
     for row, clip in enumerate(clips):
-        matrix = model.frontend(audio.load(clip.path, model.frontend.sample_rate))
+        matrix = model.frontend(model.frontend.load(clip.path))
         predicted[row] = model.predict(matrix)
         progress(row + 1, len(clips))
     difference = np.abs(predicted - probabilities)

@@ -6,12 +6,13 @@ spectrum is one matrix or one vector in cepstra.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .dataset import feature_axis
+from ser_edge.frontend import FrontendSpec
 
 WARPS = 21  # warp factors, evenly spaced, from which one is drawn
 CHANNEL_COEFFICIENTS = 8  # after the first, that a room or a microphone moves
@@ -28,7 +29,7 @@ def dct_matrix(size: int) -> NDArray[np.float64]:
     return matrix
 
 
-def warp_matrices(mfcc: dict[str, Any], sample_rate: int, vtlp_range: float) -> Features:
+def warp_matrices(mfcc: Mapping[str, Any], sample_rate: int, vtlp_range: float) -> Features:
     """Matrices that lengthen or shorten the vocal tract.
 
     Row vectors of cepstra times a matrix are the cepstra of the spectrum whose frequencies are
@@ -77,17 +78,18 @@ class Augmentation:
     def __init__(
         self, spec: dict[str, Any], *, vtlp_range: float = 0.0, channel_std: float = 0.0
     ) -> None:
-        names = [feature["name"] for feature in spec["features"]]
+        parsed = FrontendSpec.parse(spec)
+        names = [feature.name for feature in parsed.features]
         self._first = names.index("mfcc") if "mfcc" in names else None  # all before have one row
         self._n_mfcc = 0
         self._warps = None
         self._channel_std = channel_std
-        self._transposed = feature_axis(spec) == 0
+        self._transposed = parsed.feature_axis == 0
         if self._first is not None:
-            mfcc = spec["features"][self._first]
+            mfcc = parsed.features[self._first].arguments
             self._n_mfcc = mfcc["n_mfcc"]
-            if vtlp_range and self._n_mfcc == mfcc.get("n_mels"):
-                self._warps = warp_matrices(mfcc, spec["sample_rate"], vtlp_range)
+            if vtlp_range and self._n_mfcc == mfcc["n_mels"]:
+                self._warps = warp_matrices(mfcc, parsed.sample_rate, vtlp_range)
 
     def __call__(self, features: Features, rng: np.random.Generator) -> Features:
         """A changed copy of unnormalized features, shape (batch, *frontend.shape)."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from ser_edge.audio import open_audio
 from ser_edge.errors import AudioError, SerEdgeError
-from ser_edge.metadata import FrontendSpec
+from ser_edge.frontend import FrontendSpec
 
 from ..corpus.clips import Clip, labels_of, shares_speakers
 from . import architectures, release, whisper
@@ -44,7 +44,7 @@ def check(
     train = [clip for clip in clips if clip.split == "train"]
     dev = [clip for clip in clips if clip.split == "dev"]
     _check_labels(train, dev)
-    _check_frontend(FrontendSpec.parse({**spec, "normalization": None}), config)
+    _check_frontend(FrontendSpec.parse(spec), config)
     if config.needs_teacher:
         whisper.weights_file()
         if len({(clip.corpus, clip.speaker or clip.path) for clip in train}) < 2:

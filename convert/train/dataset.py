@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_edge import audio, features
-from ser_edge.frontend import Frontend
-from ser_edge.metadata import FrontendSpec
+from ser_edge import audio
+from ser_edge.frontend import Frontend, FrontendSpec
 
 from ..corpus import augment
 from ..corpus.clips import LABELS, Clip, labels_of
@@ -79,14 +78,16 @@ def normalize(matrices: NDArray[Any], spec: dict[str, Any]) -> NDArray[np.float3
 
     Args:
         matrices: shape (n, *frontend.shape).
-        spec: a front end with its ``normalization``.
+        spec: a front end that normalizes by its training clips.
 
     Returns:
         float32, shape (n, *frontend.shape).
     """
     axes = (slice(None), None) if feature_axis(spec) == 0 else (slice(None),)
-    mean = np.array(spec["normalization"]["mean"], dtype=np.float32)[axes]
-    scale = 1.0 / np.array(spec["normalization"]["std"], dtype=np.float32)[axes]
+    step = FrontendSpec.parse(spec).normalization
+    assert step is not None
+    mean = np.array(step.arguments["mean"], dtype=np.float32)[axes]
+    scale = 1.0 / np.array(step.arguments["std"], dtype=np.float32)[axes]
     scaled: NDArray[np.float32] = (matrices.astype(np.float32) - mean) * scale
     return scaled
 
@@ -120,7 +121,7 @@ def load(
     Raises:
         ser_edge.errors.AudioError: a clip cannot be read.
     """
-    spec = {**spec, "normalization": None}
+    spec = FrontendSpec.parse(spec).with_normalization(None, None).to_dict()
     train = [clip for clip in clips if clip.split == "train"]
     dev = [clip for clip in clips if clip.split == "dev"]
     folder = cache / f"features-{_key(train + dev, spec, copies, seed)}"
@@ -141,7 +142,7 @@ def _key(clips: list[Clip], spec: dict[str, Any], copies: int, seed: int) -> str
     listing = [(str(clip.path), clip.path.stat().st_size, clip.split) for clip in clips]
     key = hashlib.sha256(json.dumps([spec, copies, seed, listing], sort_keys=True).encode())
     # Code by what it computes: the cache outlives changes that leave the values alone.
-    sample_rate = spec["sample_rate"]
+    sample_rate = FrontendSpec.parse(spec).sample_rate
     noise = np.random.default_rng(0).standard_normal(sample_rate).astype(np.float32)
     key.update(Frontend(FrontendSpec.parse(spec))(noise).astype(np.float16).tobytes())
     for probe in range(_PROBES if copies else 0):
@@ -219,7 +220,7 @@ def _extract(
     """Matrices, speeds and time maps of a clip, clean and in so many copies."""
     clip, copies, seed = task
     frontend = _Worker.frontend
-    samples = audio.load(clip.path, frontend.sample_rate)
+    samples = frontend.load(clip.path)
     rng = np.random.default_rng(seed)
     versions = [augment.Augmented(samples, speed=0, rate=1.0, offset=0.0)] + [
         augment.random_augmentation(samples, frontend.sample_rate, rng, voices=_Worker.babble)
@@ -241,13 +242,4 @@ def _time_map(version: augment.Augmented, clean_start: float) -> tuple[float, fl
 
 def _speech_start(samples: NDArray[np.float32]) -> float:
     """Seconds that the front end trims off the beginning."""
-    trim = _Worker.frontend.spec.trim
-    if trim is None:
-        return 0.0
-    start, _ = features.trim(
-        _Worker.frontend.filtered(samples),
-        top_db=trim.top_db,
-        frame_length=trim.frame_length,
-        hop_length=trim.hop_length,
-    )
-    return float(start) / _Worker.frontend.sample_rate
+    return _Worker.frontend.start(samples) / _Worker.frontend.sample_rate

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_edge.errors import SerEdgeError
+from ser_edge.frontend import FrontendSpec
 
 from ..backend import tensorflow
 from ..corpus.clips import LABELS, label_indices
@@ -65,7 +66,7 @@ def train(
     tf.keras.utils.set_random_seed(config.seed)
     folder.mkdir(parents=True, exist_ok=True)
     n_frames, n_features = shape = dataset.dev.shape[1:]
-    n_steps = 1 + int(spec["window_seconds"] / STEP_SECONDS)
+    n_steps = 1 + int(FrontendSpec.parse(spec).window_seconds / STEP_SECONDS)
     n_labels = len(dataset.labels)
     targets = targets or teacher.no_targets(len(dataset.train_clips), n_steps, n_labels)
     batches = Batches(dataset, spec, config, targets)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ser_edge.errors import SerEdgeError
+from ser_edge.frontend import FrontendSpec
 from ser_edge.metadata import FORMAT, Metadata
 
 from ..backend import compute_in_one_order, versions
@@ -90,7 +91,7 @@ def train(
     if config.needs_teacher:
         targets = teacher.compute_targets(
             clips,
-            window_seconds=spec["window_seconds"],
+            window_seconds=FrontendSpec.parse(spec).window_seconds,
             cache=cache,
             jobs=jobs,
             progress=progress("teacher"),
@@ -136,7 +137,7 @@ def train(
 def normalized(spec: dict[str, Any], data: dataset.Dataset) -> dict[str, Any]:
     """The front end with the normalization of the clean training clips."""
     normalization = data.normalization(feature_axis=dataset.feature_axis(spec))
-    return {**spec, "normalization": normalization}
+    return FrontendSpec.parse(spec).with_normalization(**normalization).to_dict()
 
 
 def run_folder(cache: Path, name: str) -> Path:

@@ -17,6 +17,7 @@ from ser_edge import model_file
 from ser_edge.classifier import Classifier
 from ser_edge.decision import default_rules
 from ser_edge.errors import SerEdgeError
+from ser_edge.frontend import FrontendSpec
 from ser_edge.metadata import Metadata
 from ser_edge.model import temperature_scaled
 
@@ -86,7 +87,7 @@ def calibrate_and_pack(
     """
     check_splits(clips)
     dev = [clip for clip in clips if clip.split == "dev"]
-    window_seconds = metadata["frontend"]["window_seconds"]
+    window_seconds = FrontendSpec.parse(metadata["frontend"]).window_seconds
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "draft.tflite"
         pack(flatbuffer, {**metadata, "decision": default_rules(window_seconds)}, draft)

@@ -156,15 +156,13 @@ def bench(model: str, profile: str | None, threads: int, runs: int, json: bool) 
 
 
 def _time_steps(classifier: Classifier, path: str, runs: int) -> dict[str, Timing]:
-    from ser_edge.audio import load
-
     model = classifier.model
-    samples = load(path, model.frontend.sample_rate)
+    samples = model.frontend.load(path)
     matrix = model.frontend(samples)
     if classifier.classify(path).scores is None:
         raise SerEdgeError("the model does not take the reference signal for speech")
     return {
-        "decode": _time(lambda: load(path, model.frontend.sample_rate), runs),
+        "decode": _time(lambda: model.frontend.load(path), runs),
         "features": _time(lambda: model.frontend(samples), runs),
         "inference": _time(lambda: model.predict(matrix), runs),
         # Besides the above: is it loud enough, is it speech?

@@ -13,6 +13,7 @@ from ser_edge.cli.options import is_verbose, load_classifier, profile_option
 from ser_edge.cli.terminal import encodable, printable, width
 
 if TYPE_CHECKING:
+    from ser_edge.frontend import FrontendSpec
     from ser_edge.model import Model
 
 # Of a page, in cells.
@@ -43,7 +44,7 @@ def info(context: click.Context, model: str, profile: str | None, json: bool) ->
     elif is_verbose(context):
         _echo_tree(description)
     else:
-        click.echo("\n".join(_page(description)))
+        click.echo("\n".join(_page(description, classifier.model.frontend.spec)))
 
 
 def describe(model: Model) -> dict[str, Any]:
@@ -57,14 +58,14 @@ def describe(model: Model) -> dict[str, Any]:
     }
 
 
-def _page(description: dict[str, Any]) -> Iterator[str]:
+def _page(description: dict[str, Any], frontend: FrontendSpec) -> Iterator[str]:
     """The lines that a person reads. What informs people in a model's file may have any form."""
     yield f"{_text(description['name'])}: {_text(description.get('description') or 'a model')}"
     yield ""
     facts = {
         "file": f"{description['file']} ({description['size'] / 1000:.0f} KB)",
         "emotions": description["labels"],
-        "input": _input(description["frontend"]),
+        "input": _input(frontend),
         "decision": _decision(description["decision"]),
         "weights": description["quantization"],
         "runs in": description["runtime"],
@@ -73,6 +74,9 @@ def _page(description: dict[str, Any]) -> Iterator[str]:
     for name, fact in facts.items():
         if fact:
             yield from _wrapped(name, _text(fact))
+        if name == "input":
+            for line in frontend.lines():
+                yield from _wrapped("", f"- {_text(line)}")
     if "profile" in description:
         yield from _wrapped("profile", _text(_profile(description["profile"])))
     yield from _accuracy(description.get("accuracy"))
@@ -81,12 +85,14 @@ def _page(description: dict[str, Any]) -> Iterator[str]:
     yield "-v shows everything, --json gives it to programs."
 
 
-def _input(frontend: dict[str, Any]) -> str:
-    names = [feature["name"] for feature in frontend["features"]]
-    return (
-        f"windows of {frontend['window_seconds']:g} s at {frontend['sample_rate']} Hz: "
-        f"{', '.join(dict.fromkeys(names))}"
-    )
+def _input(frontend: FrontendSpec) -> str:
+    seconds = f"{frontend.window_seconds:g} s"
+    if frontend.first_only:
+        after = f" after {frontend.offset:g} s" if frontend.offset else ""
+        windows = f"the first {seconds}{after}"
+    else:
+        windows = f"windows of {seconds}"
+    return f"{windows} at {frontend.sample_rate} Hz, resampled by {frontend.res_type}"
 
 
 def _decision(decision: dict[str, Any]) -> str:

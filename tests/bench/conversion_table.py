@@ -18,8 +18,8 @@ from ser_edge.convert.corpus.clips import LABELS, default_folder
 from ser_edge.convert.export import pipeline
 from ser_edge.convert.train import architectures
 from ser_edge.errors import ModelError
-from ser_edge.frontend import Frontend
-from ser_edge.metadata import QUANTIZATIONS, FrontendSpec
+from ser_edge.frontend import Frontend, FrontendSpec
+from ser_edge.metadata import QUANTIZATIONS
 
 
 def convert(source: Path, output: Path, preset: str, quantization: str, index: Path) -> str:

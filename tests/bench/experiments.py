@@ -28,6 +28,7 @@ from ser_edge.convert.cli.options import progress
 from ser_edge.convert.corpus.clips import Clip, read_index
 from ser_edge.convert.train import dataset, fit, pipeline, teacher
 from ser_edge.convert.train.config import TrainingConfig
+from ser_edge.frontend import FrontendSpec
 
 EPOCHS = 5
 CORPORA = {"crema_d": "CREMA-D", "ravdess": "RAVDESS", "emo_db": "EMO-DB", "nemo": "nEMO"}
@@ -102,7 +103,7 @@ def run(
     spec = frontends.preset(preset)
     copies = 0 if preset == "seed" else 6
     data = dataset.load(clips, spec, copies=copies, cache=cache, progress=progress("features"))
-    spec["features"][2]["n_mfcc"] = n_mfcc
+    spec["steps"][-2]["stack"][2]["n_mfcc"] = n_mfcc
     if dataset.feature_axis(spec) == 1:
         # The first MFCC of 64 are those of a shorter transform.
         columns = 2 + n_mfcc
@@ -138,7 +139,7 @@ def main() -> None:
     if any(settings_of(number - 1)[0].needs_teacher for number in numbers):
         targets = teacher.compute_targets(
             clips,
-            window_seconds=frontends.preset("compact")["window_seconds"],
+            window_seconds=FrontendSpec.parse(frontends.preset("compact")).window_seconds,
             cache=arguments.cache,
             progress=progress("teacher"),
         )

@@ -30,8 +30,7 @@ import python_speech_features
 
 from ser_edge.convert import frontends
 from ser_edge.features import FloatArray
-from ser_edge.frontend import Frontend
-from ser_edge.metadata import FrontendSpec
+from ser_edge.frontend import Frontend, FrontendSpec
 from ser_edge.selftest import reference_signal
 from tests.bench.report import report
 
@@ -56,7 +55,7 @@ def recording(seconds: float) -> FloatArray:
 def contenders(n_fft: int, n_mels: int, y: FloatArray) -> dict[str, Callable[[], Any]]:
     """What is timed, by name."""
     recipe = frontends.preset("seed")
-    recipe["features"][2].update(n_mfcc=N_MFCC, n_fft=n_fft, n_mels=n_mels)
+    recipe["steps"][-1]["stack"][2].update(n_mfcc=N_MFCC, n_fft=n_fft, n_mels=n_mels)
     frontend = Frontend(FrontendSpec.parse(recipe))
     samples = y.tolist()  # which kaldi's binding reads faster than an array
     return {

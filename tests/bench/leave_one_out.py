@@ -35,6 +35,7 @@ from ser_edge.convert.evaluate.metrics import measure_by_corpus
 from ser_edge.convert.files import draft
 from ser_edge.convert.train import dataset, fit, pipeline, teacher
 from ser_edge.convert.train.config import TrainingConfig
+from ser_edge.frontend import FrontendSpec
 
 EPOCHS = 14  # of the student
 TEACHER_FOLDS = 3
@@ -71,7 +72,12 @@ def everything(
         for part in (clips, rest)
     ]
     encoded = [
-        teacher.embed(part.train_clips, spec["window_seconds"], cache, progress=progress("teacher"))
+        teacher.embed(
+            part.train_clips,
+            FrontendSpec.parse(spec).window_seconds,
+            cache,
+            progress=progress("teacher"),
+        )
         for part in loaded
     ]
     joined = {
@@ -98,7 +104,7 @@ def run(
     targets = teacher.targets_from(
         [[of_clips[row] for row in rows] for of_clips in embeddings],
         known,
-        spec["window_seconds"],
+        FrontendSpec.parse(spec).window_seconds,
         cache=folder.parent,
         jobs=1,
         folds=TEACHER_FOLDS,

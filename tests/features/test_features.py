@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from ser_edge import features
-from ser_edge.convert.export import librosa_frontend
+from ser_edge.convert.export import reference_features
 from tests.helpers.audio import RATE, Samples
 from tests.helpers.hard_signals import HARD, noisy_voice
 
@@ -256,7 +256,7 @@ def test_trim(name: str, frame_length: int, hop_length: int, top_db: float) -> N
 def reference_psf_mfcc(y: Samples, sr: int, **arguments: Any) -> npt.NDArray[np.float64]:
     """python_speech_features.mfcc with our names for its arguments."""
     given = {**features.psf_mfcc.__kwdefaults__, **arguments}
-    return librosa_frontend.psf_mfcc(y, sr, given)
+    return reference_features.psf_mfcc(y, sr, given)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from ser_edge.convert.export.pipeline import (
     Options,
     convert_model,
 )
-from ser_edge.metadata import FrontendSpec
+from ser_edge.frontend import FrontendSpec
 from ser_edge.model import Model
 from tests.helpers.audio import RATE, tone, voice
 

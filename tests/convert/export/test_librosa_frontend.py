@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_edge import audio
 from ser_edge.convert import frontends
 from ser_edge.convert.export import librosa_frontend
 from ser_edge.errors import AudioError
-from ser_edge.frontend import Frontend
-from ser_edge.metadata import FrontendSpec
+from ser_edge.frontend import Frontend, FrontendSpec
 from tests.helpers.audio import RATE, voice
 
 pytest.importorskip("librosa")
@@ -23,7 +21,12 @@ BASE = {"sample_rate": 22050, "window_seconds": 1.5, "layout": "features_frames"
 SPECS: dict[str, dict[str, Any]] = {
     **{name: frontends.preset(name) for name in frontends.NAMES},
     "40 MFCC at 22 050 Hz": {**BASE, "features": [{"name": "mfcc", "n_mfcc": 40}]},
-    "high-pass": {**frontends.preset("compact"), "high_pass": {"cutoff": 80.0}},
+    "high-pass and level": {
+        **BASE,
+        "high_pass": {"cutoff": 80.0},
+        "level_dbfs": -26.0,
+        "features": [{"name": "mfcc"}],
+    },
     "deltas": {
         **BASE,
         "features": [
@@ -51,7 +54,7 @@ def test_equals_the_runtime(tmp_path: Path, entry: dict[str, Any]) -> None:
     path = tmp_path / "voice.wav"
     soundfile.write(path, np.stack([samples, 0.5 * samples], axis=1), 44100)
     frontend = Frontend(spec)
-    ours = frontend(audio.load(path, spec.sample_rate))
+    ours = frontend(frontend.load(path))
     theirs = librosa_frontend.features_of(path, spec)
     assert theirs.shape == frontend.shape
     assert theirs.dtype == np.float32

@@ -40,8 +40,11 @@ def test_converts(tmp_path: Path, name: str) -> None:
 def changed(**arguments: Any) -> dict[str, Any]:
     """The seed's front end with another MFCC or window."""
     spec = frontends.preset("seed")
-    spec["window_seconds"] = arguments.pop("window_seconds", 4.0)
-    spec["features"][2].update(arguments)
+    seconds = arguments.pop("seconds", 4.0)
+    load, _, crop, pad, features = spec["steps"]
+    load["duration"] = seconds
+    crop["samples"] = pad["samples"] = round(16000 * seconds)
+    features["stack"][2].update(arguments)
     return spec
 
 
@@ -54,7 +57,7 @@ def changed(**arguments: Any) -> dict[str, Any]:
             r"13 mfcc over 4 s, features_frames\) gives 15 x 401$",
         ),
         (
-            changed(window_seconds=3.0),
+            changed(seconds=3.0),
             r"^the model takes 22 x 401 values, but the front end \(.* over 3 s, .*\) gives "
             r"22 x 301$",
         ),

@@ -8,9 +8,10 @@ from scipy.fft import dct
 
 from ser_edge.convert import frontends
 from ser_edge.convert.train import cepstral
+from ser_edge.frontend import FrontendSpec
 
 SPEC = frontends.preset("compact")
-MFCC = SPEC["features"][2]
+MFCC = FrontendSpec.parse(SPEC).features[2].arguments
 
 
 @pytest.fixture
@@ -63,7 +64,8 @@ def test_channel_is_the_same_in_every_frame(features: cepstral.Features) -> None
 
 
 def test_layouts_are_treated_alike(features: cepstral.Features) -> None:
-    turned = {**SPEC, "layout": "features_frames"}
+    turned = {"steps": SPEC["steps"][:-1]}
+    assert SPEC["steps"][-1] == {"name": "layout", "order": "frames_features"}
     straight = cepstral.Augmentation(SPEC, vtlp_range=0.1)(features, np.random.default_rng(1))
     other = cepstral.Augmentation(turned, vtlp_range=0.1)(
         features.swapaxes(1, 2), np.random.default_rng(1)
@@ -78,7 +80,8 @@ def test_what_cannot_be_changed_is_left_alone(features: cepstral.Features) -> No
 
     assert changed(SPEC, features)
     assert not changed(frontends.preset("seed"), features[:, :22])
-    bare = {**SPEC, "features": SPEC["features"][:2]}
+    bare = frontends.preset("compact")
+    del bare["steps"][5]["stack"][2:]
     assert not changed(bare, features[:, :, :2])
 
 

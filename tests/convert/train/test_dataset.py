@@ -11,8 +11,7 @@ from ser_edge.convert.corpus import augment
 from ser_edge.convert.corpus.clips import Clip
 from ser_edge.convert.train import dataset
 from ser_edge.errors import AudioError
-from ser_edge.frontend import Frontend
-from ser_edge.metadata import FrontendSpec
+from ser_edge.frontend import Frontend, FrontendSpec
 
 
 @pytest.fixture(scope="module")
