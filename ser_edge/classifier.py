@@ -17,6 +17,7 @@ from ser_edge.model import Model
 from ser_edge.model_file import bundled_path
 from ser_edge.result import Result
 from ser_edge.stream import Stream
+from ser_edge.utterances import Listener
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -28,7 +29,7 @@ _Source = TypeVar("_Source", bound=AudioSource)
 __all__ = ["Classifier", "Result", "Stream", "bundled_path"]
 
 
-class Classifier(recording.Embedder):
+class Classifier(Listener):
     """Classifies the emotion of recordings with one model.
 
     Made by :meth:`bundled` or :meth:`from_file`. It may be shared by threads (a lock in the model
@@ -351,9 +352,8 @@ class Classifier(recording.Embedder):
         """
         recording.check_samples(samples, "windows")
         mono = as_mono_float32(samples, sample_rate, channel=channel)
-        stream = self.stream(sample_rate, hop=hop)
         seconds = (mono[at : at + sample_rate] for at in range(0, mono.size, sample_rate))
-        return stream.through(seconds)
+        return self.stream(sample_rate, hop=hop).through(seconds)
 
     def stream(
         self,

@@ -32,6 +32,8 @@ LATE_IMPORTS = (
     "ser_edge.features.speechpy",
     "ser_edge.features.tf_signal",
     "ser_edge.frontend.fixed",
+    "ser_edge.utterances.stream",
+    "ser_edge.utterances.summary",
     "shlex",
     "shutil",
     "soundfile",

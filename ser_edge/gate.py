@@ -116,23 +116,11 @@ def frame_features(samples: FloatArray, sample_rate: int) -> FloatArray | None:
         relative to each band's mean, voicing and pitch, all from about -1 to 1. None for fewer than
         four frames, and for digital silence.
     """
-    factor = max(1, round(sample_rate / _SAMPLE_RATE))
-    window, bands, lags = _transforms(sample_rate / factor)
-    hop = round(_HOP_SECONDS * sample_rate / factor)
-    size = samples.size // factor * factor
-    n_frames = 1 + (size // factor - window.size) // hop
-    if n_frames < _MIN_FRAMES:
+    power = _power(samples, sample_rate)
+    if power is None or len(power) < _MIN_FRAMES:
         return None
-    slow = samples[:size:factor].astype(np.float32)
-    for phase in range(1, factor):
-        slow += samples[phase:size:factor]
-    slow -= slow.mean(dtype=np.float64)  # many a sound card adds an offset
-    stride = slow.strides[0]
-    frames = np.lib.stride_tricks.as_strided(
-        slow, (n_frames, window.size), (hop * stride, stride), writeable=False
-    )
-    spectrum = np.fft.rfft(frames * window)
-    power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
+    n_frames = len(power)
+    _, bands, lags = _transforms(sample_rate / _decimation(sample_rate))
     levels = power @ bands
     totals = levels.sum(axis=1)
     rank = min(n_frames - 1, n_frames * _REFERENCE_PERCENTILE // 100)
@@ -152,6 +140,61 @@ def frame_features(samples: FloatArray, sample_rate: int) -> FloatArray | None:
         [relative, relative - relative.mean(axis=0), found], axis=1
     )
     return features
+
+
+def band_levels(samples: FloatArray, sample_rate: int) -> FloatArray | None:
+    """Power in the detector's mel bands, in each of its frames.
+
+    Args:
+        samples: float32, shape (n,).
+        sample_rate: in Hz.
+
+    Returns:
+        float32, shape (n_frames, 24); None for less than a frame (see :func:`frame_samples`).
+    """
+    power = _power(samples, sample_rate)
+    if power is None:
+        return None
+    levels: FloatArray = power @ _transforms(sample_rate / _decimation(sample_rate))[1]
+    return levels
+
+
+def frame_samples(sample_rate: int) -> tuple[int, int]:
+    """Length of the detector's frames, and from one to the next, in samples.
+
+    Example:
+        >>> frame_samples(16000)
+        (640, 384)
+    """
+    factor = _decimation(sample_rate)
+    window, _, _ = _transforms(sample_rate / factor)
+    return window.size * factor, round(_HOP_SECONDS * sample_rate / factor) * factor
+
+
+def _decimation(sample_rate: int) -> int:
+    return max(1, round(sample_rate / _SAMPLE_RATE))
+
+
+def _power(samples: FloatArray, sample_rate: int) -> FloatArray | None:
+    """Power spectrum of each frame, float32, shape (n_frames, n_bins); None for less than one."""
+    factor = _decimation(sample_rate)
+    window, _, _ = _transforms(sample_rate / factor)
+    hop = round(_HOP_SECONDS * sample_rate / factor)
+    size = samples.size // factor * factor
+    n_frames = 1 + (size // factor - window.size) // hop
+    if n_frames < 1:
+        return None
+    slow = samples[:size:factor].astype(np.float32)
+    for phase in range(1, factor):
+        slow += samples[phase:size:factor]
+    slow -= slow.mean(dtype=np.float64)  # many a sound card adds an offset
+    stride = slow.strides[0]
+    frames = np.lib.stride_tricks.as_strided(
+        slow, (n_frames, window.size), (hop * stride, stride), writeable=False
+    )
+    spectrum = np.fft.rfft(frames * window)
+    power: FloatArray = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
+    return power
 
 
 @lru_cache(maxsize=4)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # A recording up to this long is held in memory and trimmed as a whole; a longer one is cut into
 # windows as it is read, however little of it is speech.
-_WHOLE_SECONDS = 60.0
+WHOLE_SECONDS = 60.0
 
 
 class Window(NamedTuple):
@@ -72,7 +72,7 @@ def observe(classifier: WindowClassifier, chunks: Iterator[FloatArray]) -> Obser
 def windows(model: Model, chunks: Iterator[FloatArray]) -> Iterator[Window]:
     """The windows of a recording at the model's rate."""
     frontend = model.frontend
-    limit = round(_WHOLE_SECONDS * frontend.sample_rate)
+    limit = round(WHOLE_SECONDS * frontend.sample_rate)
     held: list[FloatArray] = []
     size = 0
     for chunk in chunks:

@@ -84,9 +84,10 @@ class Result:
         return f"<table><caption>{caption}</caption>{body}</table>"
 
 
-def result_json(result: Result, **origin: str) -> str:
-    """A result as one JSON object, which begins with its schema and its origin."""
-    return json.dumps({"schema": JSON_SCHEMA, **origin, **result.rounded().to_dict()})
+def result_json(result: Result, more: Mapping[str, Any] | None = None, /, **origin: str) -> str:
+    """A result as one JSON object: its schema and its origin, the result, and what is more."""
+    fields = {"schema": JSON_SCHEMA, **origin, **result.rounded().to_dict(), **(more or {})}
+    return json.dumps(fields)
 
 
 def table_row(result: Result, labels: Sequence[str]) -> list[object]:

@@ -31,6 +31,19 @@ class Window(NamedTuple):
     samples: FloatArray
 
 
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Cutter(Protocol):
+        """Cuts samples into the stretches that are classified."""
+
+        def push(self, samples: FloatArray) -> Iterator[Window]:
+            """Take the next samples; yield the stretches that they complete."""
+
+        def flush(self) -> Iterator[Window]:
+            """End the recording: yield the stretches still due."""
+
+
 class Windower:
     """Hands out a window every `hop_length` samples, keeping one window in memory.
 
@@ -184,13 +197,18 @@ class Stream:
         """
         frontend = self._classifier.model.frontend
         self._resampler = Resampler(self._source_rate, self._sample_rate, frontend.spec.res_type)
-        self._windower = Windower(frontend.window_samples, round(self._hop * self._sample_rate))
+        self._windower = self._cutter()
         self._offset = round(start * self._sample_rate)
         if self._mixer is not None:
             self._warned = self._mixer.warned
         self._mixer = None  # once the number of channels is known
         self._cut = b""  # the bytes of a frame whose others are still to come
         self._smoothed: npt.NDArray[np.float64] | None = None
+
+    def _cutter(self) -> Cutter:
+        """What cuts the audio at the model's rate, anew."""
+        length = self._classifier.model.frontend.window_samples
+        return Windower(length, round(self._hop * self._sample_rate))
 
     def _samples(self, chunk: Chunk) -> FloatArray:
         """The samples, mono float32, that are ready with this chunk."""

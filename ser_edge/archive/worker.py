@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ser_edge.classifier import Classifier
+from ser_edge.decision import NO_SPEECH
 from ser_edge.errors import AudioError, AudioWarning, DependencyError, SerEdgeError
 from ser_edge.features import FloatArray
 from ser_edge.result import Result
@@ -21,7 +22,7 @@ class Outcome(NamedTuple):
     """What came of a recording."""
 
     file: str
-    results: list[Result]  # rounded: one, or one for each window; none where there is an error
+    results: list[Result]  # rounded: one, or one for each part; none where there is an error
     error: str | None = None  # one clear sentence
     warnings: tuple[str, ...] = ()  # other sentences
 
@@ -37,6 +38,7 @@ class Worker:
     Args:
         classifier: classifies them.
         windows: whether each window gets a result, or the recording as a whole.
+        utterances: whether each utterance gets one; one without any gets a single result.
         hop: seconds between windows, as for :meth:`ser_edge.classifier.Classifier.windows`.
         channel, ffmpeg: as there.
 
@@ -51,12 +53,14 @@ class Worker:
         classifier: Classifier,
         *,
         windows: bool = False,
+        utterances: bool = False,
         hop: float | None = None,
         channel: int | None = None,
         ffmpeg: bool = True,
     ) -> None:
         self.classifier = classifier
         self._windows = windows
+        self._utterances = utterances
         self._hop = hop
         self._channel = channel
         self._ffmpeg = ffmpeg
@@ -75,6 +79,7 @@ class Worker:
             "thresholds": dict(classifier.thresholds),
             "gate": classifier.gate,
             "windows": self._windows,
+            "utterances": self._utterances,
             "hop": self._hop,
             "channel": self._channel,
             "ffmpeg": self._ffmpeg,
@@ -116,10 +121,30 @@ class Worker:
                 file, hop=self._hop, channel=self._channel, ffmpeg=self._ffmpeg, on_chunk=on_chunk
             )
             return [result.rounded() for result in windows]
+        if self._utterances:
+            return self._spoken(file, on_chunk)
         result = classifier.classify(
             file, channel=self._channel, ffmpeg=self._ffmpeg, on_chunk=on_chunk
         )
         return [result.rounded()]
+
+    def _spoken(
+        self, file: str, on_chunk: Callable[[FloatArray, int], None] | None
+    ) -> list[Result]:
+        duration = 0.0
+
+        def measure(samples: FloatArray, sample_rate: int) -> None:
+            nonlocal duration
+            duration += samples.size / sample_rate
+            if on_chunk is not None:
+                on_chunk(samples, sample_rate)
+
+        utterances = self.classifier.utterances(
+            file, channel=self._channel, ffmpeg=self._ffmpeg, on_chunk=measure
+        )
+        results = [result.rounded() for result in utterances]
+        # Without a row nobody could tell that it is done.
+        return results or [Result(None, None, None, 0.0, duration, NO_SPEECH)]
 
 
 def _digest(profile: Profile) -> str:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
         sample_rate: int  # Hz
         channels: int
+        duration: float | None  # seconds, where the header tells
 
         def read(self, frames: int) -> Any:
             """The next so many frames, float32 of shape (n, channels); none at the end."""
@@ -58,6 +59,8 @@ class AudioReader:
         self._decoder = decoder
         self.sample_rate = decoder.sample_rate
         self.channels = decoder.channels
+        self._ahead: list[Samples] = []  # read, but not yet iterated over
+        self._chunks = self._read()
         try:
             self._mixer = Mixer(self.sample_rate, self.channels, channel=channel, name=name)
         except AudioError as error:
@@ -73,6 +76,30 @@ class AudioReader:
         Warns:
             AudioWarning: its channels cancel, and the louder one is heard (:class:`Mixer`).
         """
+        while self._ahead:
+            yield self._ahead.pop(0)
+        yield from self._chunks
+
+    def lasts(self, seconds: float) -> bool:
+        """Whether the recording is longer than this, which must be asked before iterating over it.
+
+        Where no header tells, so much of it is read, and kept for the iteration.
+
+        Raises:
+            AudioError: the recording is damaged.
+        """
+        duration = self._decoder.duration
+        if duration is not None:
+            return duration > seconds
+        size = 0
+        for chunk in self._chunks:
+            self._ahead.append(chunk)
+            size += chunk.size
+            if size > seconds * self.sample_rate:
+                return True
+        return False
+
+    def _read(self) -> Iterator[Samples]:
         frames = max(1, min(self.sample_rate, _MAX_CHUNK_VALUES // self.channels))
         if self.channels > 1:  # whole blocks of the mixer
             frames -= frames % min(frames, self._mixer.block_length)
@@ -186,6 +213,8 @@ def load(
 class _PcmDecoder:
     """Raw samples: of a WAV pipe, a raw pipe, or ffmpeg."""
 
+    duration: float | None = None
+
     def __init__(
         self,
         read: Callable[[int], bytes],
@@ -241,6 +270,7 @@ class _SoundfileDecoder:
         self._name = name
         self.sample_rate: int = sound.samplerate
         self.channels: int = sound.channels
+        self.duration: float | None = sound.frames / sound.samplerate
 
     def read(self, frames: int) -> Any:
         import soundfile

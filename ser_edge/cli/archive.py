@@ -22,6 +22,7 @@ from ser_edge.cli.show.progress import FilesProgress, is_shown
 
 if TYPE_CHECKING:
     from ser_edge.cli.show.output import Writer
+    from ser_edge.cli.show.summary import Tally
 
 _MAX_COMMAND = 300  # characters
 
@@ -49,15 +50,21 @@ def listed(path: str) -> tuple[str, ...]:
     return tuple(os.fsdecode(name) for name in names if name.strip())
 
 
-def to_writer(writer: Writer, worker: Worker, files: Sequence[str], jobs: int) -> int:
-    """Print outcomes in the order of the files; the exit code."""
+def to_writer(
+    writer: Writer, worker: Worker, files: Sequence[str], jobs: int, tally: Tally | None
+) -> int:
+    """Print outcomes in the order of the files, and count them; the exit code."""
     failed = False
     with closing(_told(outcomes(worker, files, _processes(jobs)), files, sys.stdout)) as told:
         for outcome in told:
             for result in outcome.results:
                 writer.result(outcome.file, result)
+                if tally is not None:
+                    tally.add(result)
             if outcome.error is not None:
                 failed = True
+                if tally is not None:
+                    tally.fail()
                 writer.error(outcome.file, outcome.error)
     return EXIT_FAILED if failed else 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from ser_edge.cli.show.output import Writer
     from ser_edge.cli.show.plot import Pictures
     from ser_edge.cli.show.progress import AudioProgress
-    from ser_edge.features import FloatArray
-    from ser_edge.result import Result
-
-    _Tap = Callable[[FloatArray, int], None]
 
 
 @click.command()
@@ -41,7 +37,15 @@ if TYPE_CHECKING:
 @click.option("--json", is_flag=True, help="One JSON object a line.")
 @click.option("--csv", is_flag=True, help="Comma-separated values.")
 @top_option
+@click.option(
+    "--utterances",
+    is_flag=True,
+    help="A result for every utterance, and a summary: as a recording over a minute gets anyway, "
+    "where it is the only one.",
+)
 @click.option("--windows", is_flag=True, help="A timeline: a result for every window.")
+@click.option("--labels", is_flag=True, help="The utterances as a label track of Audacity.")
+@click.option("--vtt", is_flag=True, help="The utterances as subtitles (WebVTT).")
 @click.option(
     "--hop",
     type=click.FloatRange(min=0.01),
@@ -56,8 +60,8 @@ if TYPE_CHECKING:
 @click.option(
     "--plot",
     metavar="FILE.png|FOLDER",
-    help="With --windows: also draw the emotions over time, each recording in a picture; those of "
-    "several go into a folder (needs the extra 'plot').",
+    help="With --windows or --utterances: also draw the emotions over time, each recording in a "
+    "picture; those of several go into a folder (needs the extra 'plot').",
 )
 @archive_options
 def classify(
@@ -70,7 +74,10 @@ def classify(
     json: bool,
     csv: bool,
     top: int | None,
+    utterances: bool,
     windows: bool,
+    labels: bool,
+    vtt: bool,
     hop: float | None,
     channel: int | None,
     rate: int | None,
@@ -94,16 +101,18 @@ def classify(
     Examples:
       ser-edge classify call.wav
       ser-edge classify recordings/ --csv > emotions.csv
+      ser-edge classify meeting.flac --utterances --vtt > meeting.vtt
       ser-edge classify meeting.flac --windows --hop 1
       ser-edge classify archive/ --jobs 0 -o emotions.csv --resume
       ffmpeg -i rtsp://camera/ -t 60 -f wav - | ser-edge classify --json -
     """
-    if json and csv:
-        raise click.UsageError("--json and --csv exclude each other")
+    _exclusive(("--json", json), ("--csv", csv), ("--labels", labels), ("--vtt", vtt))
+    _exclusive(("--utterances", utterances), ("--windows", windows))
+    utterances = utterances or (not windows and (labels or vtt))
     if hop is not None and not windows:
         raise click.UsageError("--hop needs --windows")
-    if plot is not None and not windows:
-        raise click.UsageError("--plot needs --windows")
+    if plot is not None and not (windows or utterances):
+        raise click.UsageError("--plot needs --windows or --utterances")
     if (resume and output is None) or (retry_errors and not resume):
         raise click.UsageError("--resume needs -o FILE, and --retry-errors needs --resume")
     if files_from is not None:
@@ -117,6 +126,8 @@ def classify(
         raise click.UsageError("--jobs and -o exclude --plot and - for standard input")
     if output is not None and (json or csv or top is not None):
         raise click.UsageError("-o excludes --json, --csv and --top: FILE's ending says what it is")
+    if many and (labels or vtt):
+        raise click.UsageError("--jobs and -o exclude --labels and --vtt")
     raw = RawFormat(rate, channels, format)
     if any(raw) and "-" not in paths:
         raise click.UsageError("--rate, --channels and --format are for raw audio: they need -")
@@ -129,28 +140,54 @@ def classify(
         except AudioError as error:
             unlisted.append((path, str(error)))
     from ser_edge.audio import open_audio
+    from ser_edge.cli.show.view import View
 
     classifier = load_classifier(
         model, profile=profile, threshold=threshold, num_threads=threads, gate=gate
     )
+    if (labels or vtt) and len(files) + len(unlisted) > 1:
+        raise click.UsageError("--labels and --vtt are for one recording")
     pictures = None if plot is None else _pictures(plot, paths, classifier.labels)
     writer: Writer
     if json:
         writer = JsonLines(origin(classifier, profile))
     elif csv:
         writer = Csv(classifier.labels)
-    else:
-        writer = Table(files, windows=windows, labels=classifier.labels, top=top)
+    elif labels or vtt:
+        from ser_edge.cli.show.subtitles import AudacityLabels, WebVtt
 
-    if many:
+        writer = AudacityLabels() if labels else WebVtt()
+    else:
+        timeline = windows or utterances
+        writer = Table(files, windows=timeline, labels=classifier.labels, top=top)
+
+    alone = len(files) == 1
+    tally = None
+    folders = any(os.path.isdir(path) for path in paths)
+    if isinstance(writer, Table) and folders and not (alone or windows or utterances):
+        from ser_edge.cli.show.summary import Tally
+
+        tally = Tally()
+        for _ in unlisted:
+            tally.fail()
+    if many and not (alone and output is None):
         from ser_edge.archive.worker import Worker
         from ser_edge.cli.archive import to_file, to_writer
 
         for _, message in unlisted:
             complain(message)
-        worker = Worker(classifier, windows=windows, hop=hop, channel=channel, ffmpeg=not no_ffmpeg)
+        worker = Worker(
+            classifier,
+            windows=windows,
+            utterances=utterances,
+            hop=hop,
+            channel=channel,
+            ffmpeg=not no_ffmpeg,
+        )
         if output is None:
-            code = to_writer(writer, worker, files, jobs)
+            code = to_writer(writer, worker, files, jobs, tally)
+            if tally is not None:
+                click.echo(str(tally))
         else:
             source = origin(classifier, profile)
             code = to_file(output, source, worker, files, jobs, resume, retry_errors)
@@ -161,6 +198,20 @@ def classify(
     def clear() -> None:
         if progress is not None:
             progress.clear()
+
+    def before() -> None:
+        if sys.stdout.isatty():
+            clear()
+
+    view = View(
+        classifier,
+        writer,
+        windows=windows,
+        utterances=utterances,
+        hop=hop,
+        alone=alone,
+        before=before,
+    )
 
     def fail(file: str, message: str) -> None:
         nonlocal failed
@@ -176,34 +227,34 @@ def classify(
             picture = None if pictures is None else pictures.begin(file)
             if progress is not None:
                 progress.start(file)
-            tap = _all([tool.add_samples for tool in (picture, progress) if tool is not None])
+            tools = [tool.add_samples for tool in (picture, progress) if tool is not None]
             try:
-                results: Iterable[Result]
                 audio = open_audio(
                     file,
                     channel=channel,
                     ffmpeg=not no_ffmpeg,
                     raw=raw if file == "-" and any(raw) else None,
                 )
-                if windows:
-                    results = classifier.windows(audio, hop=hop, on_chunk=tap)
-                else:
-                    results = [classifier.classify(audio, on_chunk=tap)]
-                for result in results:
-                    if sys.stdout.isatty():
-                        clear()
-                    writer.result(file, result)
+                for result in view.results(file, audio, tools):
                     if picture is not None:
                         picture.add_result(result)
+                    if tally is not None:
+                        tally.add(result)
                 if picture is not None:
+                    if utterances:
+                        picture.fill_pauses()
                     picture.save()
                 log("classified %s", file)
             except AudioError as error:
                 fail(file, str(error))
+                if tally is not None:
+                    tally.fail()
             except Contradiction as error:
                 raise click.UsageError(str(error)) from None
     finally:
         clear()
+    if tally is not None:
+        click.echo(str(tally))
     return EXIT_FAILED if failed else 0
 
 
@@ -237,13 +288,8 @@ def _progress(files: Sequence[str]) -> AudioProgress | None:
     return AudioProgress(files)
 
 
-def _all(taps: Sequence[_Tap]) -> _Tap | None:
-    """One function that hands its arguments to all of these."""
-    if len(taps) < 2:
-        return taps[0] if taps else None
-
-    def tap(samples: FloatArray, sample_rate: int) -> None:
-        for each in taps:
-            each(samples, sample_rate)
-
-    return tap
+def _exclusive(*options: tuple[str, bool]) -> None:
+    """Refuse options that exclude each other."""
+    given = [name for name, is_given in options if is_given]
+    if len(given) > 1:
+        raise click.UsageError(f"{' and '.join(given)} exclude each other")

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from ser_edge.cli.terminal import columns, encodable, fitted, printable, width
-from ser_edge.result import COLUMNS, result_json, table_row
+from ser_edge.result import COLUMNS, JSON_SCHEMA, result_json, table_row
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from ser_edge.result import Result
+    from ser_edge.utterances.summary import Summary
 
 # In cells of a terminal.
 _BAR_CELLS = 20
@@ -53,8 +54,16 @@ class JsonLines:
     def __init__(self, origin: Mapping[str, str]) -> None:
         self._origin = origin
 
-    def result(self, file: str, result: Result) -> None:
-        print(result_json(result, **self._origin, file=file), flush=True)
+    def result(self, file: str, result: Result, summary: Summary | None = None) -> None:
+        more = None if summary is None else {"summary": summary.to_dict()}
+        print(result_json(result, more, **self._origin, file=file), flush=True)
+
+    def summary(self, file: str, summary: Summary) -> None:
+        """The summary of the utterances before."""
+        import json
+
+        fields = {"schema": JSON_SCHEMA, **self._origin, "file": file}
+        print(json.dumps({**fields, "summary": summary.to_dict()}), flush=True)
 
     def error(self, file: str, message: str) -> None:
         import json
@@ -121,12 +130,20 @@ class Table:
             self._details(file, result)
             return
         if self._windows:
-            if file != self._heading:
-                self._heading = file
-                click.echo(fitted(encodable(printable(file)), columns()))
+            self._head(file)
             self._line("  ", None, _span, result)
         else:
             self._line("", file, None, result)
+
+    def begin_timeline(self, file: str) -> None:
+        """Show the results to come as parts of this file, even if there are none."""
+        self._windows, self._detailed = True, False
+        self._head(file)
+
+    def _head(self, file: str) -> None:
+        if file != self._heading:
+            self._heading = file
+            click.echo(fitted(encodable(printable(file)), columns()))
 
     def live(self, moment: datetime, result: Result) -> None:
         """Show a result of live audio, and when it came."""
@@ -148,8 +165,8 @@ class Table:
         ranking = _ranking(result)[: self._top]
         cells = max((width(_label(label)) for label, _ in ranking), default=0)
         lines += [
-            f"  {_colored(f'{_padded(_label(label), cells)}  {_bar(score, _BAR_CELLS)}', label)}"
-            f"{_percent(score)}"
+            f"  {colored(f'{padded(_label(label), cells)}  {_bar(score, _BAR_CELLS)}', label)}"
+            f"{percent(score)}"
             for label, score in ranking
         ]
         click.echo("\n".join(lines))
@@ -185,7 +202,7 @@ class Table:
             left = room - fixed - self._verdict_cells(bar)
             name_cells = min(name_cells, max(_MIN_NAME_CELLS, left))
             name = fitted(encodable(printable(file)), name_cells)
-            parts.insert(0, _padded(name, name_cells))
+            parts.insert(0, padded(name, name_cells))
         parts.append(self._bar_or_verdict(result, bar))
         left = room - fixed - name_cells - self._verdict_cells(bar) - len(_GAP)
         others = self._others(result, left)
@@ -197,19 +214,19 @@ class Table:
 
     def _bar_or_verdict(self, result: Result, bar: int) -> str:
         if result.label is None or result.scores is None:
-            return _padded(_verdict(result), self._verdict_cells(bar))
+            return padded(_verdict(result), self._verdict_cells(bar))
         score = result.scores[result.label]
-        text = _padded(_label(result.label), self._label_cells)
+        text = padded(_label(result.label), self._label_cells)
         text += f" {_bar(score, bar)}" if bar else ""
-        text = _colored(text, result.label) + _percent(score)
-        return _padded(text, self._verdict_cells(bar))
+        text = colored(text, result.label) + percent(score)
+        return padded(text, self._verdict_cells(bar))
 
     def _others(self, result: Result, room: int) -> str:
         """The next probable labels, as many as there is room for."""
         shown = _ranking(result)[: 3 if self._top is None else self._top]
         others: list[str] = []
         for label, score in shown[0 if result.label is None else 1 :]:
-            others.append(f"{_label(label)} {_percent(score).strip()}")
+            others.append(f"{_label(label)} {percent(score).strip()}")
             if width(", ".join(others)) > room:
                 return ", ".join(others[:-1])
         return ", ".join(others)
@@ -222,10 +239,10 @@ def _ranking(result: Result) -> list[tuple[str, float]]:
 
 def _verdict(result: Result) -> str:
     text = encodable(printable(str(result)))
-    return text if result.label is None else _colored(click.style(text, bold=True), result.label)
+    return text if result.label is None else colored(click.style(text, bold=True), result.label)
 
 
-def _colored(text: str, label: str) -> str:
+def colored(text: str, label: str) -> str:
     color = _COLORS.get(label)
     return text if color is None else click.style(text, fg=color)
 
@@ -242,25 +259,25 @@ def _label(label: str) -> str:
     return encodable(printable(label))
 
 
-def _padded(text: str, cells: int) -> str:
+def padded(text: str, cells: int) -> str:
     return text + " " * (cells - width(click.unstyle(text)))
 
 
-def _percent(score: float) -> str:
+def percent(score: float) -> str:
     return f" {score:4.0%}".replace("%", " %")
 
 
 def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 60 else _tenths(seconds)
+    return f"{seconds:.1f} s" if seconds < 60 else tenths(seconds)
 
 
 def _span(result: Result, short: bool) -> str:
     """From where to where in the recording; where there is no room, from where."""
-    start = _tenths(result.start)
-    return start if short else f"{start} - {_tenths(result.end)}"
+    start = tenths(result.start)
+    return start if short else f"{start} - {tenths(result.end)}"
 
 
-def _tenths(seconds: float) -> str:
+def tenths(seconds: float) -> str:
     minutes, rest = divmod(round(seconds, 1), 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours:d}:{minutes:02d}:{rest:04.1f}"

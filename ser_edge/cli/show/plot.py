@@ -42,6 +42,7 @@ _ROUND_SECONDS = (
 )  # fmt: skip
 _MAX_WAVEFORM_STEPS = 1200  # about the pixels of the picture
 
+_MIN_PAUSE_SECONDS = 0.3  # that is shown
 _WAVEFORM_STEP_SECONDS = 0.02
 _INCHES = (12.0, 6.0)
 _DOTS_PER_INCH = 120
@@ -161,6 +162,20 @@ class Timeline:
     def add_result(self, result: Result) -> None:
         """Take the next window's result."""
         self._results.append(result)
+
+    def fill_pauses(self) -> None:
+        """Take what lies between the results, and before and after them, as without speech."""
+        from ser_edge.result import Result
+
+        duration = self._waveform.step_seconds * len(self._waveform.envelope())
+        ends = [0.0, *(result.end for result in self._results)]
+        starts = [*(result.start for result in self._results), duration]
+        pauses = [
+            Result(None, None, None, end, start, "silence")
+            for end, start in zip(ends, starts)
+            if start - end > _MIN_PAUSE_SECONDS
+        ]
+        self._results = sorted([*self._results, *pauses], key=lambda result: result.start)
 
     def save(self) -> None:
         """Draw what came so far, at least one result, and write the picture.
