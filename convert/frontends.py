@@ -1,7 +1,8 @@
 """Front ends in the form of a model's metadata: the presets by name, others from a JSON file.
 
-The presets are the files in ``presets/``: ``seed`` is, to the letter, the front end in the notebook
-of github.com/ZionC27/Speech-Emotion-Recognition. ``compact`` has frames of 32 ms, a quarter of its
+A file may say in ``description`` what it is. The presets are the files in ``presets/``, most of
+them what many notebooks share. ``seed`` is, to the letter, the front end in the notebook of
+github.com/ZionC27/Speech-Emotion-Recognition. ``compact`` has frames of 32 ms, a quarter of its
 cost and less of the speaker's pitch, and scales speech to one level, which makes recordings of
 different places alike.
 """
@@ -40,6 +41,25 @@ def preset(name: str) -> dict[str, Any]:
         >>> preset("seed")["steps"][0]
         {'name': 'load', 'sample_rate': 16000, 'duration': 4.0}
     """
+    spec = _load(name)
+    del spec["description"]
+    return spec
+
+
+def describe(name: str) -> str:
+    """A preset in a line.
+
+    Raises:
+        SerEdgeError: there is no such preset.
+
+    Example:
+        >>> describe("mean-mfcc-40")
+        '40 MFCC, their mean over 3 s from 0.5 s on, 22.05 kHz'
+    """
+    return str(_load(name)["description"])
+
+
+def _load(name: str) -> dict[str, Any]:
     if name not in NAMES:
         raise SerEdgeError(f"no preset {name!r} (known: {', '.join(NAMES)})")
     spec: dict[str, Any] = json.loads((_PRESETS / f"{name}.json").read_text(encoding="utf-8"))
@@ -66,6 +86,8 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
+        if isinstance(data, dict):
+            data.pop("description", None)
         return FrontendSpec.parse(data).to_dict()
     except ModelError as error:
         raise ModelError(f"the front end {os.fspath(path)}: {error}") from error

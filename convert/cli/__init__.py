@@ -19,7 +19,7 @@ from ser_edge.errors import SerEdgeError
 
 # Each is a function in a module of its own name, imported when the subcommand is asked for, so
 # that --help does not wait for TensorFlow.
-COMMANDS = ("model", "inspect", "train", "evaluate", "index", "embed")
+COMMANDS = ("model", "presets", "fit-frontend", "inspect", "train", "evaluate", "index", "embed")
 
 
 class _Program(LazyGroup):

@@ -31,12 +31,15 @@ class Expected:
     probabilities: tuple[float, ...] | None  # in the order of the labels; None: only the label
 
 
-def read(path: str | os.PathLike[str], labels: Sequence[str]) -> list[Expected]:
+def read(
+    path: str | os.PathLike[str], labels: Sequence[str], *, folder: Path | None = None
+) -> list[Expected]:
     """Read and check a table of predictions.
 
     Args:
         path: of the CSV file.
         labels: the model's, in the order of its outputs.
+        folder: where recordings are looked for that are not found beside the table.
 
     Returns:
         One answer a row. Scores that do not sum to 1 are taken for logits.
@@ -57,7 +60,8 @@ def read(path: str | os.PathLike[str], labels: Sequence[str]) -> list[Expected]:
             rows = csv.DictReader(file)
             columns = _score_columns(table, rows.fieldnames or (), labels)
             expected = [
-                _row(row, labels, columns, table, f"{table}, line {rows.line_num}") for row in rows
+                _row(row, labels, columns, (table.parent, folder), f"{table}, line {rows.line_num}")
+                for row in rows
             ]
     except OSError as error:
         raise SerEdgeError(f"cannot read {table}: {error.strerror}") from error
@@ -94,12 +98,14 @@ def _row(
     row: Mapping[str, str],
     labels: Sequence[str],
     columns: tuple[str, ...],
-    table: Path,
+    folders: tuple[Path, Path | None],
     place: str,
 ) -> Expected:
     if not row["path"]:
         raise SerEdgeError(f"{place}: empty path")
-    recording = table.parent / row["path"]
+    recording = folders[0] / row["path"]
+    if not recording.is_file() and folders[1] is not None:
+        recording = folders[1] / row["path"]
     if not recording.is_file():
         raise SerEdgeError(f"{place}: no such file {recording}")
     probabilities = _probabilities(row, columns, place) if columns else None

@@ -77,6 +77,12 @@ def _preemphasis(y: FloatArray, _: int, *, coef: float, zi: float | None) -> Flo
     return filtered
 
 
+def _quantize(y: FloatArray, _: int, *, bits: int) -> FloatArray:
+    full = 2 ** (bits - 1)
+    integers = np.clip(np.rint(y * full), -full, full - 1).astype(np.int32)
+    return np.asarray(integers / full, dtype=np.float32)
+
+
 def _level(y: FloatArray, _: int, *, dbfs: float) -> FloatArray:
     level = np.sqrt(np.mean(np.square(y, dtype=np.float64)))
     return y * np.float32(librosa().db_to_amplitude(dbfs) / level) if level > 0 else y
@@ -156,6 +162,7 @@ _COMPUTED: Mapping[str, Callable[..., FloatArray]] = {
     "high_pass": _high_pass,
     "trim": _trim,
     "preemphasis": _preemphasis,
+    "quantize": _quantize,
     "level": _level,
     "normalize": _normalize,
     "crop": lambda y, _, samples, keep: _crop(y, keep, samples),

@@ -20,7 +20,7 @@ class LazyGroup(click.Group):
 
     Args:
         package: where the modules of the commands lie.
-        modules: the commands; each is a function in a module of its own name.
+        modules: the commands; each is a function in a module of its own name, with ``_`` for ``-``.
     """
 
     def __init__(self, *args: Any, package: str, modules: tuple[str, ...], **kwargs: Any) -> None:
@@ -34,8 +34,9 @@ class LazyGroup(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in self._modules:
             return None
-        module = importlib.import_module(f"{self._package}.{name}")
-        command: click.Command = getattr(module, name)
+        function = name.replace("-", "_")
+        module = importlib.import_module(f"{self._package}.{function}")
+        command: click.Command = getattr(module, function)
         return command
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:

@@ -15,7 +15,7 @@ from ser_edge.features.mel import WINDOWS, mel_filterbank, melspectrogram, mfcc,
 if TYPE_CHECKING:
     from ser_edge.features.chroma import chroma_stft
     from ser_edge.features.deltas import delta
-    from ser_edge.features.filters import high_pass, normalize, preemphasis
+    from ser_edge.features.filters import high_pass, normalize, preemphasis, quantize
     from ser_edge.features.psf import psf_mfcc
     from ser_edge.features.spectra import spectral_centroid, spectral_contrast
     from ser_edge.features.speechpy import speechpy_mfcc
@@ -35,6 +35,7 @@ __all__ = [
     "power_to_db",
     "preemphasis",
     "psf_mfcc",
+    "quantize",
     "rms",
     "spectral_centroid",
     "spectral_contrast",
@@ -53,6 +54,7 @@ LATE = {
     "normalize": "ser_edge.features.filters",
     "preemphasis": "ser_edge.features.filters",
     "psf_mfcc": "ser_edge.features.psf",
+    "quantize": "ser_edge.features.filters",
     "spectral_centroid": "ser_edge.features.spectra",
     "spectral_contrast": "ser_edge.features.spectra",
     "speechpy_mfcc": "ser_edge.features.speechpy",

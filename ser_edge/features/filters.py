@@ -126,6 +126,33 @@ def normalize(samples: npt.ArrayLike) -> FloatArray:
     return signal / peak if peak >= np.finfo(np.float32).tiny else signal.copy()
 
 
+def quantize(samples: npt.ArrayLike, *, bits: int = 16) -> FloatArray:
+    """Samples rounded and clipped to what a file of so many bits holds.
+
+    Equals ``np.clip(np.rint(x * 2**15), -2**15, 2**15 - 1) / 2**15`` for 16 bits.
+
+    Args:
+        samples: shape (n,), at least one, full scale 1.
+        bits: of a sample, 2 to 24.
+
+    Returns:
+        float32, shape (n,).
+
+    Raises:
+        ValueError: `bits` is out of range, no samples, or more than one dimension.
+
+    Example:
+        >>> quantize([0.3, -2.0], bits=2)
+        array([ 0.5, -1. ], dtype=float32)
+    """
+    signal = mono_samples(samples)
+    if not 2 <= bits <= 24:
+        raise ValueError(f"bits is {bits}, but must be from 2 to 24")
+    full = np.float32(2 ** (bits - 1))
+    result: FloatArray = np.clip(np.rint(signal * full), -full, full - 1) / full
+    return result
+
+
 class _Step(NamedTuple):
     """A filter over one block, as matrices that a row of samples or states is multiplied with."""
 

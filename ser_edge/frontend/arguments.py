@@ -220,6 +220,7 @@ _STEPS: dict[str, dict[str, tuple[Any, ...]]] = {
         "hop_length": (_LENGTH, 512),
     },
     "preemphasis": {"coef": (_number(0.0, 1.0), 0.97), "zi": (_number(-10.0, 10.0), None)},
+    "quantize": {"bits": (_integer(2, 24), 16)},
     "level": {"dbfs": (_number(-100.0, 0.0),)},
     "crop": {"samples": (_SAMPLES,), "keep": (_KEEP, "start")},
     "pad": {"samples": (_SAMPLES,), "at": (_AT, "end"), "value": (_number(-1.0, 1.0), 0.0)},

@@ -174,6 +174,7 @@ _PHASES = {
     "high_pass": _SAMPLES,
     "trim": _SAMPLES,
     "preemphasis": _SAMPLES,
+    "quantize": _SAMPLES,
     "level": _SAMPLES,
     "crop": _SAMPLES,
     "pad": _SAMPLES,

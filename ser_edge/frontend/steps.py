@@ -35,8 +35,8 @@ def function(step: Step, place: str, sample_rate: int) -> Function:
         return Stack(step.arguments["stack"], f"{place}.stack", sample_rate)
     if step.name == "high_pass":
         return partial(features.high_pass, sr=sample_rate, **step.arguments)
-    if step.name == "preemphasis":
-        return partial(features.preemphasis, **step.arguments)
+    if step.name in ("preemphasis", "quantize"):
+        return partial(getattr(features, step.name), **step.arguments)
     if step.name == "normalize" and step.arguments["by"] == "training":
         return Standardization(step.arguments["mean"], step.arguments["std"])
     return partial(_FUNCTIONS[step.name], **step.arguments)

@@ -21,7 +21,7 @@ def test_a_preset_is_a_copy() -> None:
 
 
 def test_unknown_name_is_a_clear_error() -> None:
-    with pytest.raises(SerEdgeError, match=r"no preset 'best' \(known: compact, seed\)"):
+    with pytest.raises(SerEdgeError, match=r"no preset 'best' \(known: compact, mean"):
         frontends.preset("best")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -115,3 +116,17 @@ def test_preemphasis_and_normalize_of_one_sample() -> None:
     assert features.preemphasis([0.5], zi=0.0).tolist() == [0.5]
     assert features.normalize([-0.25]).tolist() == [-1.0]
     assert features.normalize([0.0]).tolist() == [0.0]
+
+
+def test_quantize_is_what_a_file_of_16_bits_holds(tmp_path: Path) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    x = np.concatenate([voice(0.5), noise(1000, level=1e-5), np.float32([1.5, -1.5, 0.0])])
+    soundfile.write(tmp_path / "x.wav", x, RATE, subtype="PCM_16")
+    expected, _ = soundfile.read(tmp_path / "x.wav", dtype="float32")
+    assert np.abs(features.quantize(x) - expected).max() <= 2**-15  # some writers truncate
+    assert np.array_equal(features.quantize(expected), expected)
+
+
+def test_bad_arguments_of_quantize() -> None:
+    with pytest.raises(ValueError, match="bits is 1"):
+        features.quantize([0.5], bits=1)

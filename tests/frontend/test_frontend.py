@@ -225,9 +225,10 @@ def test_same_samples_same_matrix() -> None:
 @pytest.mark.parametrize("preset", frontends.NAMES)
 def test_shape_is_known_before_the_first_call(preset: str) -> None:
     ours = Frontend(FrontendSpec.parse(frontends.preset(preset)))
-    assert ours(voice(1.0)).shape == ours.shape
-    assert ours.sample_rate == RATE
-    assert ours.window_samples == WINDOW
+    load = ours.spec.steps[0].arguments
+    assert ours(voice(1.0, ours.sample_rate)).shape == ours.shape
+    assert ours.sample_rate == load["sample_rate"]
+    assert ours.window_samples == load["duration"] * load["sample_rate"]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ EVERY_STEP: list[dict[str, Any]] = [
     {"name": "high_pass", "cutoff": 60.0, "order": 4},
     {"name": "trim", "top_db": 30.0, "frame_length": 512, "hop_length": 128},
     {"name": "preemphasis", "coef": 0.95, "zi": 0.0},
+    {"name": "quantize", "bits": 16},
     {"name": "normalize", "by": "clip", "method": "peak", "epsilon": 0.0},
     {"name": "level", "dbfs": -20.0},
     {"name": "crop", "samples": 12000, "keep": "centre"},

@@ -55,6 +55,15 @@ def test_one_sigmoid(table: Path) -> None:
     assert second.label == "female"
 
 
+def test_recordings_in_another_folder(table: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "c.wav").touch()
+    table.write_text("path,label\na.wav,sad\nc.wav,sad\n")
+    rows = expected.read(table, LABELS, folder=other)
+    assert [row.path for row in rows] == [tmp_path / "a.wav", other / "c.wav"]
+
+
 def test_a_byte_order_mark_is_no_part_of_a_name(table: Path) -> None:
     table.write_text("\ufeffpath,label\na.wav,sad\n", encoding="utf-8")
     assert expected.read(table, LABELS)[0].label == "sad"

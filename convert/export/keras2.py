@@ -13,9 +13,8 @@ from typing import Any
 
 from ser_edge.errors import ModelError
 
-from ...backend import tensorflow
-from ..sandbox import one_line
-from .dialects import ordinary
+from ..backend import tensorflow
+from .sandbox import one_line
 from .source_file import KerasFile
 
 _MODELS = ("Sequential", "Functional", "Model")
@@ -24,16 +23,14 @@ _MODELS = ("Sequential", "Functional", "Model")
 _LAYERS = frozenset(
     """
     Activation Add AdditiveAttention AlphaDropout Attention Average AveragePooling1D
-    AveragePooling2D BatchNormalization Bidirectional CenterCrop Concatenate Conv1D
-    Conv1DTranspose Conv2D Conv2DTranspose Cropping1D Cropping2D Dense DepthwiseConv1D
-    DepthwiseConv2D Dot Dropout ELU Flatten GRU GRUCell GaussianDropout GlobalAveragePooling1D
-    GlobalAveragePooling2D GlobalMaxPooling1D GlobalMaxPooling2D GroupNormalization Identity
-    InputLayer LSTM LSTMCell LayerNormalization LeakyReLU Masking MaxPooling1D MaxPooling2D
-    Maximum Minimum MultiHeadAttention Multiply Normalization PReLU Permute RNN ReLU
-    RepeatVector Rescaling Reshape Resizing SeparableConv1D SeparableConv2D SimpleRNN
-    SimpleRNNCell Softmax SpatialDropout1D SpatialDropout2D StackedRNNCells Subtract
-    ThresholdedReLU TimeDistributed UnitNormalization UpSampling1D UpSampling2D ZeroPadding1D
-    ZeroPadding2D
+    AveragePooling2D BatchNormalization Bidirectional Concatenate Conv1D Conv2D Cropping1D
+    Cropping2D Dense DepthwiseConv1D DepthwiseConv2D Dot Dropout ELU Flatten GRU GRUCell
+    GaussianDropout GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D
+    GlobalMaxPooling1D GlobalMaxPooling2D InputLayer LSTM LSTMCell LayerNormalization LeakyReLU
+    Masking MaxPooling1D MaxPooling2D Maximum Minimum MultiHeadAttention Multiply PReLU Permute
+    RNN ReLU RepeatVector Reshape SeparableConv1D SeparableConv2D SimpleRNN SimpleRNNCell
+    Softmax SpatialDropout1D SpatialDropout2D StackedRNNCells Subtract TimeDistributed
+    UpSampling1D UpSampling2D ZeroPadding1D ZeroPadding2D
     """.split()
 )
 # Keras 2 writes TensorFlow's own functions in a model as layers that name them.
@@ -54,8 +51,8 @@ _ACTIVATIONS = frozenset(
 # What only matters in training, or is said elsewhere.
 _IGNORED = frozenset(
     """
-    autocast build_config dtype fill_mode implementation optional ragged registered_name
-    renorm_momentum seed shared_object_id sparse synchronized
+    autocast build_config dtype implementation optional ragged registered_name renorm_momentum
+    seed shared_object_id sparse synchronized
     """.split()
 )
 # The weights are copied, so nothing is drawn at random and no constraint applies.
@@ -66,7 +63,7 @@ _UNSET = {"class_name": "Constant", "config": {"value": float("nan")}}
 _MAX_DEPTH = 50
 
 
-def build(file: KerasFile, *, allow_code: bool = False) -> tuple[Any, list[str]]:
+def build(file: KerasFile, *, allow_code: bool = False) -> Any:
     """Build the model of a Keras file in Keras 2, with its weights.
 
     Args:
@@ -74,8 +71,7 @@ def build(file: KerasFile, *, allow_code: bool = False) -> tuple[Any, list[str]]
         allow_code: build ``Lambda`` layers too, whose code then runs in this process.
 
     Returns:
-        A ``keras.Model`` (Keras 2) with one input and one output, not compiled; and what is
-        different in it, a sentence each.
+        A ``keras.Model`` (Keras 2) with one input and one output, not compiled.
 
     Raises:
         ModelError: a layer, function or argument that is not known to compute the same here,
@@ -84,8 +80,7 @@ def build(file: KerasFile, *, allow_code: bool = False) -> tuple[Any, list[str]]
     tf = tensorflow()
     keras_2 = file.format.startswith("Keras 2")
     translator = _Translator(tf.keras.layers, keras_2=keras_2, allow_code=allow_code)
-    description, notes = ordinary(file.config, keras_2=keras_2)
-    config = translator.model(description)
+    config = translator.model(file.config)
     if allow_code:
         tf.keras.__internal__.enable_unsafe_deserialization()
     try:
@@ -102,7 +97,7 @@ def build(file: KerasFile, *, allow_code: bool = False) -> tuple[Any, list[str]]
             raise MemoryError from error
         raise ModelError(f"the model cannot be rebuilt: {one_line(error)}") from error
     _check_complete(tf, model)
-    return model, notes
+    return model
 
 
 class _Translator:
@@ -304,7 +299,6 @@ def _check_plain(value: Any, name: str, key: str) -> None:
 
 
 def _check_complete(tf: Any, model: Any) -> None:
-    weights = [w for w in model.weights if w.dtype.is_floating]  # a Normalization's count is not
-    unset = [w.name for w in weights if bool(tf.reduce_any(tf.math.is_nan(w)))]
+    unset = [w.name for w in model.weights if bool(tf.reduce_any(tf.math.is_nan(w)))]
     if unset:
         raise ModelError(f"the file lacks the weights {unset[0].split(':')[0]} (or they are NaN)")

@@ -1,0 +1,1 @@
+"""Finding out by trial with which front end a model was trained."""
