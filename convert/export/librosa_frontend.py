@@ -51,8 +51,13 @@ def features_of(path: str | os.PathLike[str], spec: FrontendSpec) -> NDArray[np.
 
 def matrix_of(samples: FloatArray, spec: FrontendSpec) -> NDArray[np.float32]:
     """The model's input for samples, (n,), at the spec's rate: see :func:`features_of`."""
+    steps = spec.steps[1:]
+    last_trim = max((n for n, step in enumerate(steps) if step.name == "trim"), default=-1)
+    window = round(spec.window_seconds * spec.sample_rate)
     values = samples
-    for step in spec.steps[1:]:
+    for number, step in enumerate(steps):
+        if number == last_trim + 1:  # of a longer recording, its first window
+            values = values[:window]
         values = _COMPUTED[step.name](values, spec.sample_rate, **step.arguments)
     return np.ascontiguousarray(values, dtype=np.float32)
 

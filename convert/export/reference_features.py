@@ -158,6 +158,8 @@ def _speechpy_mfcc(y: FloatArray, sr: int, arguments: dict[str, Any]) -> FloatAr
 def _tf_levels(y: FloatArray, sr: int, arguments: dict[str, Any]) -> Any:
     signal = tensorflow().signal
     window = arguments["window"]
+    if y.size < arguments["frame_length"]:
+        raise ValueError(f"{y.size} samples are fewer than a frame")
     if window not in _TF_WINDOWS:
         raise DependencyError(f"tf.signal has no window {window!r} to verify this model with")
     spectrum = abs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -266,3 +267,52 @@ def test_shape_is_known_before_the_first_call(preset: str) -> None:
 def test_features_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         frontend(**changes)
+
+
+def computed_before(y: Samples, spec: dict[str, Any]) -> Samples:
+    """The model's input as format 1 defined it, with fixed entries in a fixed order."""
+    start, end = features.trim(y, **spec["trim"])
+    speech = y[start:end][:WINDOW]
+    window = np.zeros(WINDOW, np.float32)
+    window[: speech.size] = speech
+    power = np.einsum("i,i->", speech, speech, dtype=np.float64) / max(1, speech.size)
+    if power > 0:
+        window *= np.float32(10 ** (spec["level_dbfs"] / 20) / np.sqrt(power))
+    zcr, rms, mfcc = ({k: v for k, v in f.items() if k != "name"} for f in spec["features"])
+    matrix = np.concatenate(
+        [
+            features.zero_crossing_rate(window, **zcr),
+            features.rms(window, **rms),
+            features.mfcc(window, RATE, **mfcc),
+        ],
+        dtype=np.float32,
+    )
+    mean, std = (np.asarray(spec["normalization"][k], dtype=np.float32) for k in ("mean", "std"))
+    matrix -= mean[:, np.newaxis]
+    matrix *= 1 / std[:, np.newaxis]
+    return np.ascontiguousarray(matrix.T)
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        voice(1.0), voice(4.0), voice(9.0), np.pad(voice(2.0), RATE), 1e-4 * voice(1.5),
+        np.zeros(RATE, np.float32), np.array([0.5], np.float32),
+    ],
+    ids=["1 s", "a window", "9 s", "silence around", "faint", "silence", "one sample"],
+)  # fmt: skip
+def test_the_form_before_computes_to_the_bit_what_it_did(y: Samples) -> None:
+    rng = np.random.default_rng(1)
+    spec = {
+        **SEED,
+        "level_dbfs": -26.0,
+        "layout": "frames_features",
+        "normalization": {
+            "mean": rng.normal(size=22).tolist(),
+            "std": rng.uniform(0.5, 2.0, 22).tolist(),
+        },
+    }
+    expected = computed_before(y, spec)
+    assert np.array_equal(Frontend(FrontendSpec.parse(spec))(y), expected)
+    steps = json.loads(json.dumps(FrontendSpec.parse(spec).to_dict()))
+    assert np.array_equal(Frontend(FrontendSpec.parse(steps))(y), expected)
