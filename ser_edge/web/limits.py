@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
+import h11
 from starlette.exceptions import HTTPException
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -140,7 +141,10 @@ class Http(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         self._disarm()
-        super().send_400_response(msg)
+        try:
+            super().send_400_response(msg)
+        except h11.LocalProtocolError:  # another answer is under way
+            self.transport.abort()
 
     def _arm(self) -> None:
         if not self.transport.is_closing():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import Callable
@@ -65,6 +66,9 @@ class Server(uvicorn.Server):
         config.load()
         if config.ssl is not None:
             config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+        # What clients send wrong is told to them alone.
+        for name in ("python_multipart", "multipart"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         super().__init__(config)
         self._service = service
         self._sock = sock

@@ -30,7 +30,7 @@ api = pytest.importorskip("playwright.sync_api", reason="NO PAGE TESTED: playwri
 from ser_edge.web import app  # noqa: E402
 from ser_edge.web.history import History  # noqa: E402
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 PICTURES = os.environ.get("SER_EDGE_PICTURES")
 MAX_PICTURE_BYTES = 150_000
 FIRST_PAINT_BYTES = 100_000
