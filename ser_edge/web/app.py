@@ -7,6 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+import h11
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -14,8 +15,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
 from ser_edge.web import routes
-from ser_edge.web.limits import timed
-from ser_edge.web.security import COOKIE, HEADERS, Refusal
+from ser_edge.web.security import COOKIE, HEADERS, PAGE_HEADERS, Refusal
 from ser_edge.web.service import Problem
 from ser_edge.web.stream import stream
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ser_edge.web.service import Service
 
 _FOLDER = os.path.join(os.path.dirname(__file__), "static")
+_EVERY_ANSWER = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+_PAGE = [(n.encode(), v.encode()) for n, v in {**HEADERS, **PAGE_HEADERS}.items()]
 _OPEN_TO_ALL = "/healthz"  # needs no token, and tells nothing
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -129,13 +131,16 @@ class _Gate:
             return
         began = time.monotonic()
         status = 500
-        send = timed(send)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *self._extra(scope, headers)]
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    *(_PAGE if scope["path"] in FILES else _EVERY_ANSWER),
+                    *self._cookie(scope, headers),
+                ]
             await send(message)
 
         try:
@@ -143,23 +148,22 @@ class _Gate:
                 await self._app(scope, receive, send_with_headers)
             else:
                 await _refused(refusal)(scope, receive, send_with_headers)
-        except ConnectionResetError:
-            pass  # the client does not read, and the connection is closed
+        except h11.LocalProtocolError:
+            pass  # what came of the rest of the request was told already
         except Exception as error:  # the answer 500 was sent
             print(f"ser-edge: the service failed: {error!r}", file=sys.stderr)
         finally:
             path = scope["path"] if scope["path"] in self._known else "other"
             self._service.metrics.answered(path, status, time.monotonic() - began)
 
-    def _extra(self, scope: Scope, headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
-        extra = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+    def _cookie(self, scope: Scope, headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
         guard = self._service.guard
         # A browser keeps the password for requests, but not for WebSockets.
-        if guard.has_password(headers):
-            secure = "; Secure" if scope["scheme"] == "https" else ""
-            cookie = f"{COOKIE}={guard.cookie}; Path=/; HttpOnly; SameSite=Strict{secure}"
-            extra.append((b"set-cookie", cookie.encode()))
-        return extra
+        if not guard.has_password(headers):
+            return []
+        secure = "; Secure" if scope["scheme"] == "https" else ""
+        cookie = f"{COOKIE}={guard.cookie}; Path=/; HttpOnly; SameSite=Strict{secure}"
+        return [(b"set-cookie", cookie.encode())]
 
 
 def _headers(scope: Scope) -> dict[str, str]:

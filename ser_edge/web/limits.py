@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,12 @@ from starlette.exceptions import HTTPException
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 if TYPE_CHECKING:
-    from starlette.types import Message, Receive, Send
+    from starlette.types import Message, Receive
 
 MAX_CONNECTIONS = 512
 HEADER_SECONDS = 10.0  # for a request's head
 STALL_SECONDS = 10.0  # without a byte of the body
-SEND_SECONDS = 30.0  # for a piece of the answer
+SEND_SECONDS = 30.0  # in which a client reads nothing of its answer
 _GRACE_SECONDS = 10.0  # of a body, before its speed counts
 _LEAST_BYTES_PER_SECOND = 4096
 _BODIES = 4  # of the greatest size that may be held at a time
@@ -68,7 +69,11 @@ class Body:
         if self.ended:
             return await self._receive()
         try:
-            message = await asyncio.wait_for(self._receive(), STALL_SECONDS)
+            if sys.version_info >= (3, 11):  # which takes less time than a task of its own
+                async with asyncio.timeout(STALL_SECONDS):
+                    message = await self._receive()
+            else:
+                message = await asyncio.wait_for(self._receive(), STALL_SECONDS)
         except asyncio.TimeoutError:
             raise self._too_slow() from None
         if message["type"] != "http.request":
@@ -98,22 +103,11 @@ class Body:
         return HTTPException(408, "the recording came too slowly")
 
 
-def timed(send: Send) -> Send:
-    """The same, but a client that does not read its answer is left."""
-
-    async def send_in_time(message: Message) -> None:
-        try:
-            await asyncio.wait_for(send(message), SEND_SECONDS)
-        except asyncio.TimeoutError:
-            raise ConnectionResetError("the client does not read") from None
-
-    return send_in_time
-
-
 class Http(H11Protocol):
     """uvicorn's HTTP, with time limits for the head of a request, and a limit of connections."""
 
     _timer: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None  # of an answer that the client does not read
     _upgraded = False  # to a WebSocket, which has limits of its own
 
     def connection_made(self, transport: Any) -> None:
@@ -130,8 +124,22 @@ class Http(H11Protocol):
         elif self._timer is None and not self._upgraded:
             self._arm()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(SEND_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._read()
+
+    def _read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        self._read()
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self, event: Any) -> None:

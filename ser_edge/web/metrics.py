@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -50,6 +51,10 @@ class Metrics:
             buckets=_BUCKETS,
             registry=registry,
         )
+        # Looking a counter up costs more than counting.
+        self._windows_of = functools.lru_cache(1000)(self._windows.labels)
+        self._seconds_of = functools.lru_cache(10)(self._seconds.labels)
+        self._requests_of = functools.lru_cache(1000)(self._requests.labels)
         self.streams = Gauge(
             "ser_edge_streams", "Open streams of live audio from clients.", registry=registry
         )
@@ -65,8 +70,8 @@ class Metrics:
         self, source: str, label: str | None, reason: str | None, seconds: float
     ) -> None:
         """Count a result; source: upload, stream or device."""
-        self._windows.labels(source, label or "", reason or "").inc()
-        self._seconds.labels(source).inc(max(0.0, seconds))
+        self._windows_of(source, label or "", reason or "").inc()
+        self._seconds_of(source).inc(max(0.0, seconds))
 
     def window(self, source: str, result: Result, seconds: float) -> None:
         """Count the result of a window of which so many seconds are new."""
@@ -74,7 +79,7 @@ class Metrics:
 
     def answered(self, path: str, status: int, seconds: float) -> None:
         """Count a request; path: of the route, so that there are few."""
-        self._requests.labels(path, str(status)).observe(seconds)
+        self._requests_of(path, str(status)).observe(seconds)
 
     def text(self) -> bytes:
         """All of it, in Prometheus' text format."""

@@ -22,12 +22,11 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from ser_edge.errors import ModelError
-from ser_edge.web.worker import UNUSABLE, Answer, Settings, Worker, receive
+from ser_edge.web.worker import PIECE_BYTES, UNUSABLE, Answer, Settings, Worker, receive
 
 if TYPE_CHECKING:
     from ser_edge.web.worker import Readable
 
-_PIECE_BYTES = 1 << 18  # of a body, through the socket
 _START_SECONDS = 120.0  # until a worker has loaded its model, on a slow card
 _RETRY_SECONDS = 1.0  # after a worker that did not start
 _LOOK_SECONDS = 0.5  # between two looks at what takes too long
@@ -106,9 +105,11 @@ class _Process:
         try:
             connection.send_bytes(json.dumps(job.order).encode())
             for body in job.bodies:
-                while piece := body.read(_PIECE_BYTES):
+                size = PIECE_BYTES
+                while size == PIECE_BYTES:
+                    piece = body.read(PIECE_BYTES)
                     connection.send_bytes(piece)
-                connection.send_bytes(b"")
+                    size = len(piece)
             return receive(connection)
         except (EOFError, OSError):
             self.close()

@@ -25,11 +25,15 @@ PAGE_POLICY = (
     "media-src 'self' blob:; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
+# Of every answer, and of the page besides.
 HEADERS = {
-    "content-security-policy": PAGE_POLICY,
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
+}
+PAGE_HEADERS = {
+    "content-security-policy": PAGE_POLICY,
+    "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "microphone=(self), camera=(), geolocation=()",
 }

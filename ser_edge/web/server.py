@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 import ssl
@@ -89,6 +90,7 @@ class Server(uvicorn.Server):
         """Begin to listen at the address, and to the microphone."""
         self._service.start()
         await super().startup(sockets)
+        gc.freeze()  # what was loaded stays: no search for garbage goes through it
         if self._service.listener is not None:
             self._service.listener.start()
         self._on_start()

@@ -6,6 +6,7 @@ bodies: recordings, or samples. It knows nothing of HTTP and opens no file by a 
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import sys
@@ -37,6 +38,7 @@ USAGE = "usage"  # code 2
 UNUSABLE = "unusable"  # the model or the installation: code 3
 
 MAX_WINDOWS = 20_000  # results of one recording: 11 hours at a window every 2 s, 5 MB of JSON
+PIECE_BYTES = 1 << 18  # of a body, through the socket
 _MAX_PROFILES = 4  # that clients sent, and which are kept ready
 
 
@@ -190,7 +192,7 @@ class _Named:
 
 
 class _Body(io.RawIOBase):
-    """A body that comes through the socket in pieces, of which an empty one is the last."""
+    """A body that comes through the socket in pieces; one that is not full is the last."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -202,7 +204,7 @@ class _Body(io.RawIOBase):
             return b"".join(iter(lambda: self.read(1 << 20), b""))
         if not self._rest and not self._ended:
             self._rest = self._connection.recv_bytes()
-            self._ended = not self._rest
+            self._ended = len(self._rest) < PIECE_BYTES
         data, self._rest = self._rest[:size], self._rest[size:]
         return data
 
@@ -236,6 +238,7 @@ def main() -> None:
     except (SerEdgeError, ValueError) as error:
         send(connection, Answer(UNUSABLE, str(error).encode("utf-8", "surrogateescape")))
         return
+    gc.freeze()  # what was loaded stays: no search for garbage goes through it
     send(connection, Answer(None, b""))
     for answer in _answers(worker, connection):
         send(connection, answer)
@@ -243,8 +246,7 @@ def main() -> None:
 
 def send(connection: Connection[Any, Any], answer: Answer) -> None:
     """Write an answer to the socket."""
-    connection.send_bytes((answer.error or "").encode())
-    connection.send_bytes(answer.payload)
+    connection.send_bytes((answer.error or "").encode() + b"\n" + answer.payload)
 
 
 def receive(connection: Connection[Any, Any]) -> Answer:
@@ -253,5 +255,5 @@ def receive(connection: Connection[Any, Any]) -> Answer:
     Raises:
         EOFError, OSError: the worker died.
     """
-    error = connection.recv_bytes().decode()
-    return Answer(error or None, connection.recv_bytes())
+    error, _, payload = connection.recv_bytes().partition(b"\n")
+    return Answer(error.decode() or None, payload)
