@@ -24,6 +24,7 @@ LATE_IMPORTS = (
     "ser_edge.audio.containers",
     "ser_edge.audio.ffmpeg",
     "ser_edge.audio.kaiser",
+    "ser_edge.audio.remote",
     "ser_edge.features.chroma",
     "ser_edge.features.deltas",
     "ser_edge.features.filters",

@@ -10,6 +10,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from multiprocessing.connection import Connection, wait
@@ -48,8 +49,10 @@ class _Process:
     """
 
     def __init__(self, worker: Worker, inherited: Sequence[Closable]) -> None:
-        # A fork shares what is loaded: `ser_edge.forking` makes that safe.
-        method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+        # A fork shares what is loaded; `ser_edge.forking` makes that safe, but not for what others
+        # do in threads, such as fsspec.
+        forks = "fork" in multiprocessing.get_all_start_methods()
+        method = "fork" if forks and threading.active_count() == 1 else "spawn"
         context: Any = multiprocessing.get_context(method)
         ours, theirs = context.Pipe()
         self.connection: Connection[Any, Any] = ours

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from ser_edge.audio import libsndfile
 from ser_edge.audio.mixing import Mixer, decode
 from ser_edge.audio.pcm import Encoding, Format, RawFormat, start_pcm, wav_header
 from ser_edge.audio.resample import Resampler, Samples
 from ser_edge.audio.sources import AudioSource, name_of, open_source, spool
-from ser_edge.errors import AudioError, DependencyError
+from ser_edge.errors import AudioError
 
 __all__ = ["AudioReader", "AudioSource", "load", "open_audio"]
 
@@ -144,7 +145,8 @@ def open_audio(
 
     Args:
         source: a path, a binary file object (read from where it stands), the bytes of a file, or
-            ``"-"`` for standard input. A reader is returned as it is.
+            ``"-"`` for standard input; where fsspec is installed also an address that it knows,
+            such as ``s3://archive/a.flac``. A reader is returned as it is.
         channel: the channel to read, the first being 1; by default all are averaged, or the louder
             heard where they cancel (:class:`ser_edge.audio.mixing.Mixer`).
         ffmpeg: whether ffmpeg may be used.
@@ -167,6 +169,11 @@ def open_audio(
     if isinstance(source, AudioReader):
         return source
     name = name_of(source)
+    if isinstance(source, str) and ":" in source:
+        from ser_edge.audio.remote import is_address
+
+        if is_address(source):
+            return AudioReader(_open_remote(source, ffmpeg=ffmpeg), name, channel=channel)
     try:
         file, is_stream = open_source(source, name)
     except (OSError, ValueError) as error:
@@ -261,30 +268,27 @@ class _PcmDecoder:
             return frames_.astype(np.float32, copy=False)
 
 
-class _SoundfileDecoder:
-    """A file that libsndfile reads."""
+def _open_remote(address: str, *, ffmpeg: bool) -> Decoder:
+    """Open a file elsewhere: without a copy where libsndfile reads it and the store seeks."""
+    from ser_edge.audio.remote import RemoteFile, open_address
 
-    def __init__(self, sound: Any, file: BinaryIO, name: str) -> None:
-        self._sound = sound
-        self._file = file
-        self._name = name
-        self.sample_rate: int = sound.samplerate
-        self.channels: int = sound.channels
-        self.duration: float | None = sound.frames / sound.samplerate
-
-    def read(self, frames: int) -> Any:
-        import soundfile
-
+    file = open_address(address)
+    try:
+        if not isinstance(file, RemoteFile):
+            return _open_stream(file, address, ffmpeg=ffmpeg)
+        soundfile = libsndfile.import_soundfile()
         try:
-            return self._sound.read(frames, dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError as error:
-            raise AudioError(
-                f"{self._name}: is damaged (libsndfile: {error.error_string})"
-            ) from None
-
-    def close(self) -> None:
-        self._sound.close()
-        self._file.close()
+            return libsndfile.RemoteDecoder(libsndfile.sequential(soundfile)(file), file, address)
+        except soundfile.LibsndfileError:
+            file.check()
+        file.seek(0)
+        copy = spool(file.read, address)
+        file.check()
+        file.close()
+        return _open_file(copy, address, ffmpeg=ffmpeg)
+    except BaseException:
+        file.close()
+        raise
 
 
 def _open_stream(file: BinaryIO, name: str, *, ffmpeg: bool) -> Decoder:
@@ -324,27 +328,14 @@ def _open_stream(file: BinaryIO, name: str, *, ffmpeg: bool) -> Decoder:
 
 def _open_file(file: BinaryIO, name: str, *, ffmpeg: bool) -> Decoder:
     """Open a file with libsndfile, or else with ffmpeg."""
-    try:
-        import soundfile
-    except (ImportError, OSError) as error:
-        raise DependencyError(
-            "reading audio files needs soundfile and libsndfile: run `pip install soundfile` and "
-            f"`sudo apt install libsndfile1` ({error})"
-        ) from None
-
-    class SequentialSoundFile(soundfile.SoundFile):  # type: ignore[misc]
-        def seekable(self) -> bool:
-            # soundfile seeks to where it stands after every read of a seekable file; an MP3
-            # decoder then starts anew, and its first frames (bit reservoir) come out wrong.
-            return False
-
+    soundfile = libsndfile.import_soundfile()
     try:
         # A descriptor of its own: libsndfile before 1.2.1 closes it on failure, whatever closefd.
-        sound = SequentialSoundFile(os.dup(file.fileno()), closefd=True)
+        sound = libsndfile.sequential(soundfile)(os.dup(file.fileno()), closefd=True)
     except soundfile.LibsndfileError as error:
         refusal = f"libsndfile: {error.error_string}"
     else:
-        return _SoundfileDecoder(sound, file, name)
+        return libsndfile.Decoder(sound, file, name)
     program = None
     if ffmpeg:
         from ser_edge.audio.ffmpeg import FfmpegDecoder, find_ffmpeg

@@ -259,12 +259,18 @@ def classify(
 
 
 def _audio_files(path: str) -> list[str]:
-    if not os.path.isdir(path):
+    if not os.path.isdir(path) and ":" not in path:
         return [path]
     from ser_edge.audio.folders import find_audio_files
+    from ser_edge.audio.remote import find_addresses, is_address
 
     others: list[str] = []
-    files = list(find_audio_files([path], on_other=others.append))
+    if is_address(path):
+        files = list(find_addresses(path, on_other=others.append))
+    elif not os.path.isdir(path):
+        return [path]
+    else:
+        files = list(find_audio_files([path], on_other=others.append))
     if others:
         complain(f"{path}: passed over {len(others)} file{'s'[: len(others) > 1]} of other kinds")
     return files
