@@ -43,6 +43,11 @@ _GB = 2**30
 )
 @seed_option("Of the choice of these.")
 @click.option(
+    "--architecture",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Of a SOURCE that is weights alone: what model.to_json() gives.",
+)
+@click.option(
     "--allow-code",
     is_flag=True,
     help="Run code that the source holds: only for a source whose maker you trust.",
@@ -55,6 +60,7 @@ def fit_frontend(
     output: Path | None,
     limit: int,
     seed: int,
+    architecture: Path | None,
     allow_code: bool,
 ) -> None:
     """Find out by trying with which front end SOURCE, a Keras model, was trained.
@@ -71,6 +77,7 @@ def fit_frontend(
         expect=expect,
         limit=limit,
         seed=seed,
+        architecture=architecture,
         allow_code=allow_code,
     )
     found = fit(source, options, progress=_tell, counter=progress("recipes"))

@@ -36,8 +36,14 @@ _PATH = click.Path(exists=True, path_type=Path)
 )
 @click.option(
     "--labels",
-    help="The labels in the order of the outputs, with commas between them.  "
+    help="The labels in the order of the outputs, with commas between them; of one sigmoid "
+    "output, that of 0, then that of 1.  "
     "[required, except with --preset seed]",
+)
+@click.option(
+    "--architecture",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Of a SOURCE that is weights alone: what model.to_json() gives.",
 )
 @click.option(
     "--force-labels",
@@ -118,6 +124,7 @@ def model(
     preset: str | None,
     frontend_file: Path | None,
     labels: str | None,
+    architecture: Path | None,
     force_labels: bool,
     name: str | None,
     description: str,
@@ -157,6 +164,7 @@ def model(
     options = Options(
         spec=spec,
         labels=[label.strip() for label in in_order],
+        architecture=architecture,
         force_labels=force_labels,
         name=name or Path(source.rstrip("/")).stem,
         description=description,

@@ -19,7 +19,7 @@ from ser_edge.errors import ModelError
 from ser_edge.runtime import RUNTIMES, missing_operator
 
 from . import flatbuffer, sandbox
-from .source_file import MAX_BYTES
+from .source.source_file import MAX_BYTES
 
 _TIME_LIMIT_SECONDS = 120.0
 _MEMORY_LIMIT_BYTES = 4 * 2**30

@@ -21,8 +21,9 @@ from ser_edge.model import Model
 from ..corpus import clips
 from ..evaluate import expected
 from ..package import pack
-from . import embedding, end_to_end, sandbox, source_file, tflite, verify
+from . import embedding, end_to_end, sandbox, tflite, verify
 from .label_order import BetterOrder, better_order
+from .source import outputs, source_file
 from .verify import Verification
 
 CALIBRATION_CLIPS = 300  # spread over all recordings that there are
@@ -99,6 +100,7 @@ class Options:
     expect: Path | None = None  # what the author's own code gives for recordings: a CSV
     hop_seconds: float | None = None  # from a window of a long recording to the next
     min_agreement: float = 0.98  # share of these that must get the source's, or expected, label
+    architecture: Path | None = None  # of a source that is weights alone: model.to_json()
     allow_code: bool = False  # let code in the source model run
     time_limit: float = 300.0  # of TensorFlow's conversion, seconds
     memory_limit: int = 8 * 2**30  # of TensorFlow, bytes
@@ -150,28 +152,37 @@ def convert_model(
             f"{rules['window_hop_seconds']:g} s, their probabilities averaged"
         )
         progress(f"converting {source} ({options.quantization})")
+        architecture = options.architecture
+        loading = {
+            "source": str(path.resolve()),
+            "architecture": None if architecture is None else str(architecture.resolve()),
+            "spec": spec.to_dict(),
+            "allow_code": options.allow_code,
+        }
         facts = sandbox.run(
             f"{tflite.__name__}.convert",
             {
-                "source": str(path.resolve()),
-                "spec": spec.to_dict(),
+                **loading,
                 "n_labels": len(options.labels),
                 "quantization": options.quantization,
                 "calibration": calibration,
-                "allow_code": options.allow_code,
             },
             scratch / "conversion",
             time_limit=options.time_limit,
             memory_limit=options.memory_limit,
         )
         flatbuffer = (scratch / "conversion" / tflite.FLATBUFFER).read_bytes()
+        for note in (*facts["notes"], outputs.explain(facts["outputs"], options.labels)):
+            if note:
+                progress(note)
         metadata = _metadata(source, path, spec, options, facts)
         verification = None
         if options.verify is not None or options.expect is not None:
             draft = scratch / "draft.tflite"
             pack(flatbuffer, metadata, draft)
+            loading |= {"shape": facts["shape"], "outputs": facts["outputs"]}
             verification = _verify(
-                path, spec, draft, scratch / "source", options, progress, counters
+                path, loading, draft, scratch / "source", options, progress, counters
             )
             metadata["verification"] = verification.to_dict()
             if verification.agreement < options.min_agreement:
@@ -221,7 +232,7 @@ def _calibration(frontend: Frontend, options: Options, counters: Counters) -> An
 
 def _verify(
     path: Path,
-    spec: FrontendSpec,
+    loading: Mapping[str, Any],
     converted: Path,
     scratch: Path,
     options: Options,
@@ -236,12 +247,7 @@ def _verify(
     progress(f"running the source model on {len(paths)} recordings")
     facts = sandbox.run(
         f"{verify.__name__}.run_source",
-        {
-            "source": str(path.resolve()),
-            "spec": spec.to_dict(),
-            "paths": [str(recording) for recording in paths],
-            "allow_code": options.allow_code,
-        },
+        {**loading, "paths": [str(recording) for recording in paths]},
         scratch,
         # It takes as long as there are recordings.
         time_limit=None,
@@ -305,7 +311,7 @@ def _metadata(
             "format": facts["format"],
             "parameters": facts["parameters"],
             "bytes": source_file.size(path),
-            "softmax_added": facts["softmax_added"],
+            "outputs": facts["outputs"],
         },
         "source_sha256": source_file.sha256(path),
     }

@@ -15,10 +15,12 @@ from ser_edge.frontend import Frontend, FrontendSpec
 from ser_edge.selftest import reference_signal
 
 from ..backend import tensorflow, versions
-from . import sandbox, source_model
+from . import sandbox
 from .flatbuffer import check_operators, minimum_runtime, operators
 from .rewrite import rewrite
-from .source_model import SourceModel
+from .source import source_model
+from .source.outputs import PROBABILITIES, to_probabilities
+from .source.source_model import SourceModel
 
 FLATBUFFER = "model.tflite"  # name of the result in the scratch folder
 
@@ -31,6 +33,7 @@ def convert(
     n_labels: int,
     quantization: str,
     calibration: str | None,
+    architecture: str | None,
     allow_code: bool,
 ) -> dict[str, Any]:
     """A job: load a source model, check that it fits its front end, and convert it.
@@ -42,22 +45,29 @@ def convert(
         n_labels: how many outputs the model must have.
         quantization: as in :func:`to_tflite`.
         calibration: a ``.npy`` file of front end matrices, (n, *shape); needed for ``int8``.
+        architecture: path of the architecture for a file of weights alone.
         allow_code: as in :func:`.source_model.load`.
 
     Returns:
-        What the metadata state of it: ``format``, ``parameters``, ``softmax_added``,
-        ``converter`` and ``minimum_runtime``.
+        What the metadata state of it: ``format``, ``parameters``, ``outputs``, ``converter`` and
+        ``minimum_runtime``; ``shape``, of the source model's input; and ``notes``, what its owner
+        should know.
 
     Raises:
         ModelError: the model cannot be loaded, does not fit, or cannot be converted.
     """
     sandbox.stage(scratch, "loading the model", "it may be damaged or far too large")
-    model = source_model.load(Path(source), scratch, allow_code=allow_code)
+    model = source_model.load(
+        Path(source),
+        scratch,
+        architecture=None if architecture is None else Path(architecture),
+        allow_code=allow_code,
+    )
     frontend = Frontend(FrontendSpec.parse(spec))
     shape = model.check(frontend.shape, n_labels, describe(frontend))
     matrices = None if calibration is None else np.load(calibration).reshape(-1, *shape)
     signal = reference_signal(frontend.sample_rate, frontend.spec.window_seconds)
-    probabilities = model.gives_probabilities(frontend(signal).reshape(1, *shape))
+    kind = model.outputs_for(frontend(signal).reshape(1, *shape))
     sandbox.stage(
         scratch, f"converting with --quantize {quantization}", _advice(model, quantization)
     )
@@ -66,13 +76,15 @@ def convert(
         shape,
         quantization,
         calibration=matrices,
-        softmax=not probabilities,
+        outputs=kind,
     )
     (scratch / FLATBUFFER).write_bytes(flatbuffer)
     return {
         "format": model.format,
         "parameters": model.parameters,
-        "softmax_added": not probabilities,
+        "outputs": kind,
+        "shape": shape,
+        "notes": model.notes,
         "converter": versions(),
         "minimum_runtime": minimum_runtime(flatbuffer),
     }
@@ -84,7 +96,7 @@ def to_tflite(
     quantization: str,
     *,
     calibration: NDArray[np.float32] | None = None,
-    softmax: bool = False,
+    outputs: str = PROBABILITIES,
 ) -> bytes:
     """Convert with a fixed batch of 1, which is what lets TensorFlow Lite fuse LSTMs.
 
@@ -95,7 +107,7 @@ def to_tflite(
             float; ``float16``; ``int8``, with all activations rounded to int8 by calibrated
             ranges; ``none`` as float32.
         calibration: for ``int8``: typical inputs, (n, *shape).
-        softmax: add a softmax, for a model that gives logits.
+        outputs: what the model gives, a constant of :mod:`.source.outputs`.
 
     Returns:
         The flatbuffer; its input and output are float32 in every case.
@@ -106,8 +118,7 @@ def to_tflite(
     tf = tensorflow()
 
     def inference(features: Any) -> Any:
-        outputs = model.function(features)
-        return tf.nn.softmax(outputs) if softmax else outputs
+        return to_probabilities(model.function(features), outputs)
 
     one = tf.TensorSpec((1, *shape), tf.float32, name="features")
     with tempfile.TemporaryDirectory() as folder:

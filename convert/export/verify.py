@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from ser_edge.frontend import FrontendSpec
 from ser_edge.model import Model
 
-from ..backend import tensorflow
 from ..corpus.clips import Clip, label_indices
 from ..evaluate.metrics import Accuracy, measure_by_corpus
-from . import librosa_frontend, sandbox, source_model
+from . import librosa_frontend, sandbox
 from .end_to_end import EndToEnd
+from .source import source_model
+from .source.outputs import to_probabilities
 
 # Names in the scratch folder.
 PROBABILITIES = "probabilities.npy"  # of the source model
@@ -113,7 +114,10 @@ def run_source(
     scratch: Path,
     source: str,
     spec: dict[str, Any],
+    shape: Sequence[int],
+    outputs: str,
     paths: Sequence[str],
+    architecture: str | None,
     allow_code: bool,
 ) -> dict[str, Any]:
     """A job: the source model's probabilities for recordings, features by the reference library.
@@ -123,7 +127,10 @@ def run_source(
             features, float32, (n, *frontend.shape), are its :data:`MATRICES`.
         source: path of the model.
         spec: of the front end, as in a model's metadata.
+        shape: of the model's input.
+        outputs: what the model gives, a constant of :mod:`.source.outputs`.
         paths: of the recordings.
+        architecture: path of the architecture for a file of weights alone.
         allow_code: as in :func:`.source_model.load`.
 
     Returns:
@@ -136,17 +143,19 @@ def run_source(
     sandbox.stage(
         scratch, "running the source model", "raise the limit, or verify on fewer recordings"
     )
-    model = source_model.load(Path(source), scratch, allow_code=allow_code)
+    model = source_model.load(
+        Path(source),
+        scratch,
+        architecture=None if architecture is None else Path(architecture),
+        allow_code=allow_code,
+    )
     parsed = FrontendSpec.parse(spec)
     matrices = np.stack([librosa_frontend.features_of(path, parsed) for path in paths])
     np.save(scratch / MATRICES, matrices)
-    if len(model.shape) > matrices.ndim - 1:
-        matrices = matrices[..., np.newaxis]
+    matrices = matrices.reshape(-1, *shape)
     batches = range(0, len(matrices), _BATCH)
-    outputs = np.concatenate([model.predict(matrices[at : at + _BATCH]) for at in batches])
-    if not model.gives_probabilities(matrices[:1]):
-        outputs = tensorflow().nn.softmax(outputs).numpy()
-    np.save(scratch / PROBABILITIES, outputs)
+    rows = np.concatenate([model.predict(matrices[at : at + _BATCH]) for at in batches])
+    np.save(scratch / PROBABILITIES, np.asarray(to_probabilities(rows, outputs)))
     return {"seconds": _seconds(lambda: model.predict(matrices[:1]))}
 
 

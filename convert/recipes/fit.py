@@ -14,7 +14,8 @@ from ser_edge.errors import SerEdgeError
 from .. import frontends
 from ..corpus import clips
 from ..evaluate import expected
-from ..export import sandbox, source_file
+from ..export import sandbox
+from ..export.source import source_file
 from . import prepare
 from .search import Ranked, Target, search, verdict
 from .trial import Candidate, Trial
@@ -31,6 +32,7 @@ class Options:
     expect: Path | None = None  # a table of its author's own predictions
     limit: int = 40  # recordings that are used, at most
     seed: int = 1  # of the choice of these
+    architecture: Path | None = None  # of a file of weights alone
     allow_code: bool = False  # let code in the model run
     time_limit: float = 300.0  # of loading and converting it, seconds
     memory_limit: int = 8 * 2**30  # bytes
@@ -78,6 +80,7 @@ def fit(
             {
                 "source": str(path.resolve()),
                 "n_labels": len(options.labels),
+                "architecture": options.architecture and str(options.architecture.resolve()),
                 "allow_code": options.allow_code,
             },
             scratch,

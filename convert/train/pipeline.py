@@ -15,8 +15,9 @@ from ser_edge.metadata import FORMAT, Metadata
 
 from ..backend import compute_in_one_order, versions
 from ..corpus.clips import Clip
-from ..export import source_model, tflite
+from ..export import tflite
 from ..export.flatbuffer import minimum_runtime
+from ..export.source import source_model
 from . import architectures, checks, dataset, fit, release, teacher
 from .config import TrainingConfig
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ser_edge.convert.export import source_model, tflite
+from ser_edge.convert.export import tflite
+from ser_edge.convert.export.source import source_model
 from ser_edge.runtime import interpreter
 
 

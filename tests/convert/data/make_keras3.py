@@ -2,8 +2,8 @@
 
     python tests/convert/data/make_keras3.py
 
-Keras 3 cannot live beside the TensorFlow that converts, so what it writes is kept: two small
-models with random weights, and their predictions to a fixed input.
+Keras 3 cannot live beside the TensorFlow that converts, so what it writes is kept: small models
+with random weights, and their predictions to a fixed input.
 """
 
 from __future__ import annotations
@@ -54,14 +54,35 @@ def functional() -> Any:
     return keras.Model(inputs, layers.Dense(3, activation="softmax")(x))
 
 
+def numbers() -> Any:
+    """Layers that normalize, a recurrent one with a memory, and one output for two labels."""
+    layers = keras.layers
+    normalization = layers.Normalization()
+    rng = np.random.default_rng(3)
+    normalization.adapt(rng.normal(1, 2, (9, *SHAPE)).astype(np.float32))
+    return keras.Sequential(
+        [
+            layers.Input(batch_shape=(1, *SHAPE)),
+            normalization,
+            layers.Rescaling(0.5, offset=0.1),
+            layers.GaussianNoise(0.1),
+            layers.LSTM(3, stateful=True),
+            layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+
+
 def save(model: Any, name: str) -> list[list[float]]:
     """Save a model, packed small, and return its predictions."""
     # No weight at its start, where normalizations do nothing and biases are zero.
     rng = np.random.default_rng(1)
     for weight in model.weights:
-        if "seed" not in weight.name:
+        if not any(part in weight.name for part in ("seed", "state", "count")):
             values = 0.6 * rng.standard_normal(weight.shape)
-            weight.assign(abs(values) if weight.name == "moving_variance" else values)
+            weight.assign(abs(values) if "variance" in weight.name else values)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # it computes with copies of its weights
     path = FOLDER / f"keras3_{name}.keras"
     model.save(path)
     with zipfile.ZipFile(path) as archive:
@@ -70,12 +91,18 @@ def save(model: Any, name: str) -> list[list[float]]:
         for member, content in contents.items():
             archive.writestr(member, content)
     batch = np.random.default_rng(2).standard_normal((2, *SHAPE), dtype=np.float32)
-    return np.asarray(model(batch)).astype(float).round(6).tolist()
+    rows = []
+    for matrix in batch:
+        for layer in model.layers:
+            if getattr(layer, "stateful", False):
+                layer.reset_state()
+        rows += np.asarray(model(matrix[None])).astype(float).round(6).tolist()
+    return rows
 
 
 if __name__ == "__main__":
     keras.utils.set_random_seed(1)
     predictions = {
-        build.__name__: save(build(), build.__name__) for build in (sequential, functional)
+        build.__name__: save(build(), build.__name__) for build in (sequential, functional, numbers)
     }
     (FOLDER / "keras3_predictions.json").write_text(json.dumps(predictions, indent=1) + "\n")

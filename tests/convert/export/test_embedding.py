@@ -13,7 +13,8 @@ from ser_edge import model_file
 from ser_edge.classifier import Classifier
 from ser_edge.convert import cli
 from ser_edge.convert.corpus.clips import LABELS, Clip
-from ser_edge.convert.export import embedding, source_model, tflite
+from ser_edge.convert.export import embedding, tflite
+from ser_edge.convert.export.source import source_model
 from ser_edge.decision import default_rules
 from ser_edge.errors import ModelError
 from ser_edge.model import Model

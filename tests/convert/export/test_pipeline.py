@@ -273,7 +273,7 @@ def test_logits_get_a_softmax(tmp_path: Path, recordings: Path, output: Path) ->
     network(layers.Flatten(), activation=None).save(path)
     convert_model(str(path), output, replace(OPTIONS, quantization="none", verify=recordings))
     model = Model(output)
-    assert model.metadata.details["source"]["softmax_added"] is True
+    assert model.metadata.details["source"]["outputs"] == "logits"
     assert "SOFTMAX" in model.operators
 
 

@@ -10,7 +10,8 @@ import pytest
 from ser_edge.classifier import bundled_path
 from ser_edge.convert.corpus.clips import LABELS, Clip, default_folder, label_indices, read_index
 from ser_edge.convert.evaluate.metrics import measure_by_corpus
-from ser_edge.convert.export import source_model, tflite
+from ser_edge.convert.export import tflite
+from ser_edge.convert.export.source import source_model
 from ser_edge.convert.train import architectures, release
 from ser_edge.errors import SerEdgeError
 from ser_edge.model import Model

@@ -13,8 +13,9 @@ from typing import Any
 
 from ser_edge.errors import ModelError
 
-from ..backend import tensorflow
-from .sandbox import one_line
+from ...backend import tensorflow
+from ..sandbox import one_line
+from .dialects import ordinary
 from .source_file import KerasFile
 
 _MODELS = ("Sequential", "Functional", "Model")
@@ -23,14 +24,16 @@ _MODELS = ("Sequential", "Functional", "Model")
 _LAYERS = frozenset(
     """
     Activation Add AdditiveAttention AlphaDropout Attention Average AveragePooling1D
-    AveragePooling2D BatchNormalization Bidirectional Concatenate Conv1D Conv2D Cropping1D
-    Cropping2D Dense DepthwiseConv1D DepthwiseConv2D Dot Dropout ELU Flatten GRU GRUCell
-    GaussianDropout GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D
-    GlobalMaxPooling1D GlobalMaxPooling2D InputLayer LSTM LSTMCell LayerNormalization LeakyReLU
-    Masking MaxPooling1D MaxPooling2D Maximum Minimum MultiHeadAttention Multiply PReLU Permute
-    RNN ReLU RepeatVector Reshape SeparableConv1D SeparableConv2D SimpleRNN SimpleRNNCell
-    Softmax SpatialDropout1D SpatialDropout2D StackedRNNCells Subtract TimeDistributed
-    UpSampling1D UpSampling2D ZeroPadding1D ZeroPadding2D
+    AveragePooling2D BatchNormalization Bidirectional CenterCrop Concatenate Conv1D
+    Conv1DTranspose Conv2D Conv2DTranspose Cropping1D Cropping2D Dense DepthwiseConv1D
+    DepthwiseConv2D Dot Dropout ELU Flatten GRU GRUCell GaussianDropout GlobalAveragePooling1D
+    GlobalAveragePooling2D GlobalMaxPooling1D GlobalMaxPooling2D GroupNormalization Identity
+    InputLayer LSTM LSTMCell LayerNormalization LeakyReLU Masking MaxPooling1D MaxPooling2D
+    Maximum Minimum MultiHeadAttention Multiply Normalization PReLU Permute RNN ReLU
+    RepeatVector Rescaling Reshape Resizing SeparableConv1D SeparableConv2D SimpleRNN
+    SimpleRNNCell Softmax SpatialDropout1D SpatialDropout2D StackedRNNCells Subtract
+    ThresholdedReLU TimeDistributed UnitNormalization UpSampling1D UpSampling2D ZeroPadding1D
+    ZeroPadding2D
     """.split()
 )
 # Keras 2 writes TensorFlow's own functions in a model as layers that name them.
@@ -51,8 +54,8 @@ _ACTIVATIONS = frozenset(
 # What only matters in training, or is said elsewhere.
 _IGNORED = frozenset(
     """
-    autocast build_config dtype implementation optional ragged registered_name renorm_momentum
-    seed shared_object_id sparse synchronized
+    autocast build_config dtype fill_mode implementation optional ragged registered_name
+    renorm_momentum seed shared_object_id sparse synchronized
     """.split()
 )
 # The weights are copied, so nothing is drawn at random and no constraint applies.
@@ -63,7 +66,7 @@ _UNSET = {"class_name": "Constant", "config": {"value": float("nan")}}
 _MAX_DEPTH = 50
 
 
-def build(file: KerasFile, *, allow_code: bool = False) -> Any:
+def build(file: KerasFile, *, allow_code: bool = False) -> tuple[Any, list[str]]:
     """Build the model of a Keras file in Keras 2, with its weights.
 
     Args:
@@ -71,7 +74,8 @@ def build(file: KerasFile, *, allow_code: bool = False) -> Any:
         allow_code: build ``Lambda`` layers too, whose code then runs in this process.
 
     Returns:
-        A ``keras.Model`` (Keras 2) with one input and one output, not compiled.
+        A ``keras.Model`` (Keras 2) with one input and one output, not compiled; and what is
+        different in it, a sentence each.
 
     Raises:
         ModelError: a layer, function or argument that is not known to compute the same here,
@@ -80,7 +84,8 @@ def build(file: KerasFile, *, allow_code: bool = False) -> Any:
     tf = tensorflow()
     keras_2 = file.format.startswith("Keras 2")
     translator = _Translator(tf.keras.layers, keras_2=keras_2, allow_code=allow_code)
-    config = translator.model(file.config)
+    description, notes = ordinary(file.config, keras_2=keras_2)
+    config = translator.model(description)
     if allow_code:
         tf.keras.__internal__.enable_unsafe_deserialization()
     try:
@@ -97,7 +102,7 @@ def build(file: KerasFile, *, allow_code: bool = False) -> Any:
             raise MemoryError from error
         raise ModelError(f"the model cannot be rebuilt: {one_line(error)}") from error
     _check_complete(tf, model)
-    return model
+    return model, notes
 
 
 class _Translator:
@@ -299,6 +304,7 @@ def _check_plain(value: Any, name: str, key: str) -> None:
 
 
 def _check_complete(tf: Any, model: Any) -> None:
-    unset = [w.name for w in model.weights if bool(tf.reduce_any(tf.math.is_nan(w)))]
+    weights = [w for w in model.weights if w.dtype.is_floating]  # a Normalization's count is not
+    unset = [w.name for w in weights if bool(tf.reduce_any(tf.math.is_nan(w)))]
     if unset:
         raise ModelError(f"the file lacks the weights {unset[0].split(':')[0]} (or they are NaN)")

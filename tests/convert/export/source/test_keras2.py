@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ser_edge.convert.export import keras2, source_file, source_model
+from ser_edge.convert.export.source import keras2, source_file, source_model
 from ser_edge.convert.train import architectures
 from ser_edge.errors import ModelError
 
 tf = pytest.importorskip("tensorflow")
 layers = tf.keras.layers
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[2] / "data"
 SHAPE = (21, 6)
 BATCH = np.random.default_rng(2).standard_normal((2, *SHAPE), dtype=np.float32)
 
@@ -28,12 +28,22 @@ def rebuild(path: Path, scratch: Path, **options: Any) -> source_model.SourceMod
     return source_model.load(path, folder, **options)
 
 
-@pytest.mark.parametrize("name", ["sequential", "functional"])
+@pytest.mark.parametrize("name", ["sequential", "functional", "numbers"])
 def test_keras_3_files_predict_as_in_keras_3(tmp_path: Path, name: str) -> None:
     predictions = json.loads((DATA / "keras3_predictions.json").read_text())
     model = rebuild(DATA / f"keras3_{name}.keras", tmp_path)
     assert model.format.startswith("Keras 3")
     # The predictions are stored with six digits.
+    assert model.predict(BATCH) == pytest.approx(np.array(predictions[name]), abs=2e-6)
+
+
+@pytest.mark.parametrize("name", ["sequential", "functional", "numbers"])
+def test_weights_with_their_architecture_beside_them(tmp_path: Path, name: str) -> None:
+    predictions = json.loads((DATA / "keras3_predictions.json").read_text())
+    with zipfile.ZipFile(DATA / f"keras3_{name}.keras") as archive:
+        (tmp_path / "model.json").write_bytes(archive.read("config.json"))
+        (tmp_path / "w.h5").write_bytes(archive.read("model.weights.h5"))
+    model = rebuild(tmp_path / "w.h5", tmp_path, architecture=tmp_path / "model.json")
     assert model.predict(BATCH) == pytest.approx(np.array(predictions[name]), abs=2e-6)
 
 
@@ -204,18 +214,6 @@ def test_missing_weights_are_noticed(tmp_path: Path) -> None:
         source_model.load(path, scratch)
 
 
-def test_probabilities_and_logits_are_distinguished(tmp_path: Path) -> None:
-    def head(activation: str | None) -> source_model.SourceModel:
-        tf.keras.utils.set_random_seed(1)
-        flat = [tf.keras.Input(SHAPE), layers.Flatten(), layers.Dense(3, activation)]
-        return source_model.from_keras(tf.keras.Sequential(flat), "here")
-
-    assert head("softmax").gives_probabilities(BATCH)
-    assert not head(None).gives_probabilities(BATCH)
-    with pytest.raises(ModelError, match="do not sum to 1"):
-        head("sigmoid").gives_probabilities(BATCH)
-
-
 def test_shapes_are_held_against_the_front_end() -> None:
     model = source_model.from_keras(
         tf.keras.Sequential([tf.keras.Input(SHAPE), layers.Flatten(), layers.Dense(3)]), "here"
@@ -233,3 +231,10 @@ def test_shapes_are_held_against_the_front_end() -> None:
         [tf.keras.Input((None, 6, 1)), layers.GlobalMaxPooling2D(), layers.Dense(3)]
     )
     assert source_model.from_keras(image, "here").check(SHAPE, 3, "") == (*SHAPE, 1)
+    vector = tf.keras.Sequential([tf.keras.Input((40,)), layers.Dense(1)])
+    for shape in ((40,), (40, 1), (1, 40)):
+        assert source_model.from_keras(vector, "here").check(shape, 2, "") == (40,)
+    with pytest.raises(ModelError, match=r"takes 40 values, .* gives 20 x 2"):
+        source_model.from_keras(vector, "here").check((20, 2), 2, "")
+    with pytest.raises(ModelError, match="has one output, for two labels, and 3 are stated"):
+        source_model.from_keras(vector, "here").check((40,), 3, "")

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ser_edge.errors import ModelError
 
-from ..backend import tensorflow
-from . import keras2, source_file
-from .sandbox import one_line
+from ...backend import tensorflow
+from ..sandbox import one_line
+from . import keras2, outputs, source_file
 
 _SIGNATURE = "serving_default"
 # Operations that reach files, other processes or Python.
@@ -23,7 +23,6 @@ _REACHING_OUT = ("File", "PyFunc", "Save", "Restore", "Print", "Debug", "Dataset
 _RESTORING = frozenset(
     "MergeV2Checkpoints RestoreV2 SaveV2 ShardedFilename StaticRegexFullMatch StringJoin".split()
 )
-_SUM_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,8 @@ class SourceModel:
     recurrent: tuple[str, ...]  # names of the layers that keep a state, where known
     trackable: Any  # what holds the variables
     function: Any  # float32 tensor (batch, *shape) -> (batch, n_outputs), as in inference
+    activation: str | None = None  # name of the last one, where known
+    notes: tuple[str, ...] = ()  # what is different from the source, a sentence each
 
     def check(self, shape: Sequence[int], n_labels: int, description: str) -> tuple[int, ...]:
         """Check that a front end's matrix and the labels fit.
@@ -47,51 +48,52 @@ class SourceModel:
             description: of the front end, for the error message.
 
         Returns:
-            The input's full shape: `shape`, with a channel axis where the model wants one.
+            The input's full shape: `shape`, with or without axes of length 1 as the model wants.
 
         Raises:
             ModelError: the model takes another shape, or gives another number of outputs.
         """
-        for wanted in (tuple(shape), (*shape, 1)):  # 2-D convolutions want a channel axis
-            if len(wanted) == len(self.shape) and all(
-                size in (None, length) for size, length in zip(self.shape, wanted)
-            ):
-                break
-        else:
+        wanted = self._filled(shape)
+        if wanted is None:
             turned = self.shape == tuple(reversed(shape))
             hint = ": its layout is the other one" if turned else ""
             raise ModelError(
                 f"the model takes {_times(self.shape)} values, but the front end ({description}) "
                 f"gives {_times(shape)}{hint}"
             )
-        if self.n_outputs != n_labels:
-            raise ModelError(f"the model has {self.n_outputs} outputs for {n_labels} labels")
+        outputs.check_count(self.n_outputs, n_labels)
         return wanted
 
-    def gives_probabilities(self, features: NDArray[np.float32]) -> bool:
-        """Whether the outputs are probabilities already, or logits.
+    def _filled(self, shape: Sequence[int]) -> tuple[int, ...] | None:
+        """The input's shape for a matrix of this one; None where it does not fit."""
+        # 2-D convolutions want a channel axis, dense layers a vector of what is a row or column.
+        for wanted in (tuple(shape), (*shape, 1)):
+            if _fits(self.shape, wanted):
+                return wanted
+        lengths = [length for length in shape if length != 1]
+        places = [place for place, size in enumerate(self.shape) if size != 1]
+        if len(places) != len(lengths):
+            return None
+        filled = [1] * len(self.shape)
+        for place, length in zip(places, lengths):
+            filled[place] = length
+        return tuple(filled) if _fits(self.shape, filled) else None
+
+    def outputs_for(self, features: NDArray[np.float32]) -> str:
+        """What the outputs are, as :func:`.outputs.kind` calls it.
 
         Args:
             features: some input, float32, (batch, *shape).
 
-        Returns:
-            True for probabilities, False for logits.
-
         Raises:
-            ModelError: they are neither.
+            ModelError: they are nothing that becomes probabilities.
         """
-        outputs = self.predict(features)
-        if not np.isfinite(outputs).all():
-            raise ModelError("the model's outputs are not finite numbers")
-        within = bool(((outputs >= 0) & (outputs <= 1)).all())
-        if within and np.abs(outputs.sum(axis=1) - 1).max() <= _SUM_TOLERANCE:
-            return True
-        if within:
-            raise ModelError(
-                "the model's outputs lie between 0 and 1 but do not sum to 1: one softmax over "
-                "the labels is needed, not a sigmoid for each"
-            )
-        return False
+        given = self.predict(features)
+        if self.activation is None:
+            # Logits of one input may lie between 0 and 1 by chance, those of many hardly.
+            more = self.predict(np.concatenate([-features, 10 * features, 100 * features]))
+            given = np.concatenate([given, more[np.isfinite(more).all(axis=1)]])
+        return outputs.kind(given, self.activation)
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Outputs of a batch.
@@ -105,25 +107,30 @@ class SourceModel:
         return np.asarray(self.function(features), dtype=np.float64)
 
 
-def load(path: Path, scratch: Path, *, allow_code: bool = False) -> SourceModel:
+def load(
+    path: Path, scratch: Path, *, architecture: Path | None = None, allow_code: bool = False
+) -> SourceModel:
     """Load a Keras file or a SavedModel folder.
 
     Args:
         path: of the model.
         scratch: a folder for temporary files, which must outlive the result.
+        architecture: as in :func:`.source_file.read`.
         allow_code: let ``Lambda`` layers, and operations that reach files, be part of it.
 
     Raises:
         ModelError: see :func:`.source_file.read` and :func:`.keras2.build`.
     """
     if source_file.is_saved_model(path):
+        if architecture is not None:
+            raise ModelError(f"{path} holds an architecture of its own: leave out --architecture")
         return _load_saved_model(path, scratch, allow_code)
-    file = source_file.read(path, scratch)
-    model = keras2.build(file, allow_code=allow_code)
-    return from_keras(model, file.format)
+    file = source_file.read(path, scratch, architecture)
+    model, notes = keras2.build(file, allow_code=allow_code)
+    return from_keras(model, file.format, notes)
 
 
-def from_keras(model: Any, format_: str) -> SourceModel:
+def from_keras(model: Any, format_: str, notes: Sequence[str] = ()) -> SourceModel:
     """Wrap a ``keras.Model`` (Keras 2)."""
     tf = tensorflow()
     output_shape = model.output_shape
@@ -138,6 +145,8 @@ def from_keras(model: Any, format_: str) -> SourceModel:
         trackable=model,
         # Without training=False an exported BatchNormalization or Dropout could keep learning.
         function=tf.function(lambda features: model(features, training=False)),
+        activation=outputs.last_activation(model),
+        notes=tuple(notes),
     )
 
 
@@ -168,16 +177,16 @@ def _load_saved_model(path: Path, scratch: Path, allow_code: bool) -> SourceMode
             raise MemoryError from error
         raise ModelError(f"{path} cannot be loaded: {one_line(error)}") from error
     inputs = signature.structured_input_signature[1]
-    outputs = signature.structured_outputs
-    if len(inputs) != 1 or len(outputs) != 1:
+    results = signature.structured_outputs
+    if len(inputs) != 1 or len(results) != 1:
         raise ModelError(
-            f"{path} has {len(inputs)} inputs and {len(outputs)} outputs, where one of each is "
+            f"{path} has {len(inputs)} inputs and {len(results)} outputs, where one of each is "
             "needed"
         )
     argument, entry = next(iter(inputs.items()))
-    result, exit_ = next(iter(outputs.items()))
-    if entry.dtype != tf.float32 or entry.shape.rank is None or entry.shape.rank < 3:
-        raise ModelError(f"{path} takes {entry}, where float32 (batch, rows, columns) is needed")
+    result, exit_ = next(iter(results.items()))
+    if entry.dtype != tf.float32 or entry.shape.rank is None or entry.shape.rank < 2:
+        raise ModelError(f"{path} takes {entry}, where float32 (batch, ...) is needed")
     if exit_.shape.rank != 2 or exit_.shape[1] is None:
         raise ModelError(f"{path} gives {exit_}, where (batch, labels) is needed")
 
@@ -251,6 +260,12 @@ def _fix_batch(tf: Any, nodes: Iterable[Any]) -> None:
             if value.dtype == np.int32 and value.ndim == 1 and value.size > 1 and value[0] == -1:
                 fixed = np.array([1, *value[1:]], dtype=np.int32)
                 constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(fixed))
+
+
+def _fits(sizes: Sequence[int | None], shape: Sequence[int]) -> bool:
+    return len(sizes) == len(shape) and all(
+        size in (None, length) for size, length in zip(sizes, shape)
+    )
 
 
 def _times(shape: Sequence[int | None]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser_edge.convert.export import source_file
+from ser_edge.convert.export.source import source_file
 from ser_edge.errors import ModelError
 
 h5py = pytest.importorskip("h5py")
@@ -65,8 +65,16 @@ class Bomb:
     [
         (pickle.dumps(Bomb()), "is a pickle, which runs code when it is loaded"),
         (pickle.dumps(Bomb(), protocol=0), "no trained model that can be read"),
-        (b"", "no trained model that can be read"),
+        (b"", "is empty"),
         (b"not a model at all", "no trained model that can be read"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "Git LFS pointer, .*git lfs pull"),
+        (b"\n<!DOCTYPE html><html>", "is a web page, not the model"),
+        (b"\x20\0\0\0TFL3" + bytes(9), "is a TensorFlow Lite model already"),
+        (b"\x08\x07\x12\x0cpytorch\x1a onnx", "is an ONNX model"),
+        (b"\x10\0\0\0\0\0\0\0{}", "is a safetensors file"),
+        (json.dumps(CONFIG).encode(), "architecture without weights: .* --architecture"),
+        (b'{"a": 1}', "is JSON, but no trained model"),
+        (b"{", "no trained model that can be read"),
         (b"\x89HDF\r\n\x1a\n" + bytes(200), "is damaged"),
         (b"PK\x03\x04" + bytes(200), "is damaged"),
     ],
@@ -140,27 +148,62 @@ def test_a_group_that_holds_itself_ends(tmp_path: Path) -> None:
     assert source_file.read(path, tmp_path).config == CONFIG
 
 
-def test_weights_alone_are_refused(tmp_path: Path) -> None:
+def test_weights_alone_want_their_architecture(tmp_path: Path) -> None:
     path = tmp_path / "weights.h5"
     with h5py.File(path, "w") as file:
         file["kernel"] = np.ones(3)
-    with pytest.raises(ModelError, match="weights without their architecture"):
+    with pytest.raises(ModelError, match=r"without their architecture: .*--architecture model\.js"):
         source_file.read(path, tmp_path)
+    architecture = tmp_path / "model.json"
+    wrapped = {"class_name": "__tuple__", "items": [1, {"class_name": "TensorShape", "items": [2]}]}
+    architecture.write_text(json.dumps({**CONFIG, "keras_version": "3.5.0", "shape": wrapped}))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    file = source_file.read(path, scratch, architecture)
+    assert file.format == "Keras 3.5.0 weights and .json"
+    assert file.config["shape"] == [1, [2]]
+    assert file.weights.resolve() == path
+    architecture.write_text("import os")
+    with pytest.raises(ModelError, match="is not the JSON of an architecture"):
+        source_file.read(path, scratch, architecture)
+    architecture.write_text("{")
+    with pytest.raises(ModelError, match="not valid JSON"):
+        source_file.read(path, scratch, architecture)
+    with pytest.raises(ModelError, match="holds an architecture of its own"):
+        source_file.read(weights(tmp_path / "whole.h5"), scratch, architecture)
 
 
 def test_other_archives_are_refused(tmp_path: Path) -> None:
     torch = archive(tmp_path / "a.pt", **{"archive/data__pkl": b""})
     with pytest.raises(ModelError, match="is a PyTorch file"):
         source_file.read(torch, tmp_path)
-    other = archive(tmp_path / "b.zip", readme__txt=b"")
-    with pytest.raises(ModelError, match="is not a Keras file"):
-        source_file.read(other, tmp_path)
+    for member, sentence in {
+        "readme__txt": "is a zip, but not a Keras file",
+        "model/saved_model__pb": "is a zip of a SavedModel folder: unpack it",
+        "model/best__h5": "is a zip with the model 'model/best.h5' in it: unpack it",
+        "arr_0__npy": "is a NumPy .npz",
+    }.items():
+        other = archive(tmp_path / "b.zip", **{member: b""})
+        with pytest.raises(ModelError, match=sentence):
+            source_file.read(other, tmp_path)
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     assert not source_file.is_saved_model(tmp_path)
     with pytest.raises(ModelError, match="not a SavedModel folder"):
         source_file.read(tmp_path, tmp_path)
+    for name, sentence in {
+        "model.ckpt.index": "holds a TensorFlow checkpoint, weights alone",
+        "1/saved_model.pb": "but .*/1 is one: give that",
+        "best.h5": "give that",  # the SavedModel first
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+        with pytest.raises(ModelError, match=sentence):
+            source_file.read(tmp_path, tmp_path)
+    (tmp_path / "1" / "saved_model.pb").write_bytes(b"\x12\x03abc")
+    with pytest.raises(ModelError, match="is part of a SavedModel: give its folder"):
+        source_file.read(tmp_path / "1" / "saved_model.pb", tmp_path)
 
 
 def test_checksum_of_a_folder_knows_names(tmp_path: Path) -> None:

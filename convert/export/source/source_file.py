@@ -15,7 +15,8 @@ from typing import Any
 
 from ser_edge.errors import DependencyError, ModelError
 
-from .sandbox import one_line
+from ..sandbox import one_line
+from . import kinds
 
 # Larger than any model that an edge device runs; what claims more is refused unread.
 MAX_BYTES = 2**30
@@ -25,9 +26,9 @@ _MAX_DEPTH = 50
 
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _ZIP_MAGIC = b"PK\x03\x04"
-_PICKLE_MAGIC = b"\x80"
 _HUB = "hf://"
-_ADVICE = "a Keras .h5 or .keras file, or a SavedModel folder, is needed"
+# Beside these, Keras writes an object for every tuple, shape and array in a description.
+_WRAPPED = {"__tuple__": "items", "TensorShape": "items", "__numpy__": "value"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class KerasFile:
     """What a Keras file of any generation holds."""
 
     format: str  # with its writer, such as ``Keras 2.15.0 .h5``
-    config: dict[str, Any]  # the architecture, as Keras serialized it
+    config: dict[str, Any]  # the architecture, as Keras serialized it; tuples as lists
     weights: Path  # a file that ``load_weights`` of Keras 2 reads
 
 
@@ -87,12 +88,13 @@ def is_saved_model(path: Path) -> bool:
     return (path / "saved_model.pb").is_file()
 
 
-def read(path: Path, scratch: Path) -> KerasFile:
+def read(path: Path, scratch: Path, architecture: Path | None = None) -> KerasFile:
     """Read a Keras ``.h5`` or ``.keras`` file, whatever its name.
 
     Args:
         path: the file.
-        scratch: an empty folder for what must be unpacked.
+        scratch: a folder for what must be unpacked.
+        architecture: what ``model.to_json()`` gave, for a file of weights alone.
 
     Returns:
         Its architecture and weights, neither of which has run or been believed yet.
@@ -102,20 +104,18 @@ def read(path: Path, scratch: Path) -> KerasFile:
             :data:`MAX_BYTES`; or one that reaches out of itself.
     """
     if path.is_dir():
-        raise ModelError(f"{path} is not a SavedModel folder (no saved_model.pb in it): {_ADVICE}")
+        raise ModelError(kinds.of_folder(path))
     if path.stat().st_size > MAX_BYTES:
         raise ModelError(f"{path} is larger than {MAX_BYTES >> 20} MB")
     with path.open("rb") as file:
         magic = file.read(8)
     if magic == _HDF5_MAGIC:
-        return _read_hdf5(path)
-    if magic.startswith(_ZIP_MAGIC):
-        return _read_archive(path, scratch)
-    if magic.startswith(_PICKLE_MAGIC):
-        raise ModelError(
-            f"{path} is a pickle, which runs code when it is loaded, so it is never read: {_ADVICE}"
-        )
-    raise ModelError(f"{path} is no trained model that can be read: {_ADVICE}")
+        return _read_hdf5(path, scratch, architecture)
+    if not magic.startswith(_ZIP_MAGIC):
+        raise ModelError(kinds.of_file(path))
+    if architecture is not None:
+        raise ModelError(f"{path} is no file of weights alone: --architecture does not go with it")
+    return _read_archive(path, scratch)
 
 
 def _fetch_from_hub(source: str) -> Path:
@@ -146,25 +146,52 @@ def _fetch_from_hub(source: str) -> Path:
         raise ModelError(f"cannot fetch {source}: {one_line(error)}") from error
 
 
-def _read_hdf5(path: Path) -> KerasFile:
+def _read_hdf5(path: Path, scratch: Path, architecture: Path | None) -> KerasFile:
     h5py = _h5py()
     _check_hdf5(path)
     with h5py.File(path, "r") as file:
         config = file.attrs.get("model_config")
-        version = file.attrs.get("keras_version", "2")
-    if config is None:
+        version = _text(file.attrs.get("keras_version", "2"))
+        # What .keras archives hold; Keras writes it to .weights.h5 files too.
+        of_objects = not any(name.startswith("layer_names") for name in file.attrs)
+    if config is not None:
+        if architecture is not None:
+            raise ModelError(f"{path} holds an architecture of its own: leave out --architecture")
+        return KerasFile(f"Keras {version} .h5", _parse(config, path), path)
+    if architecture is None:
         raise ModelError(
-            f"{path} holds weights without their architecture: save the whole model, model.save()"
+            f"{path} holds weights without their architecture: save the whole model, model.save(), "
+            "or write the architecture where the model is built, open('model.json', "
+            "'w').write(model.to_json()), and give it as --architecture model.json"
         )
-    return KerasFile(f"Keras {_text(version)} .h5", _parse(config, path), path)
+    description = _read_architecture(architecture)
+    # Keras tells the two forms of weights apart by the file's name.
+    weights = scratch / ("source.weights.h5" if of_objects else "source.h5")
+    weights.symlink_to(path.resolve())
+    writer = _text(description.get("keras_version", version))
+    return KerasFile(f"Keras {writer} weights and .json", description, weights)
+
+
+def _read_architecture(path: Path) -> dict[str, Any]:
+    """What ``to_json`` wrote; its keys ``class_name`` and ``config`` are those of a model file."""
+    with path.open("rb") as file:
+        text = file.read(_MAX_CONFIG_BYTES + 1)
+    if len(text) > _MAX_CONFIG_BYTES:
+        raise ModelError(f"{path} is larger than {_MAX_CONFIG_BYTES >> 20} MB")
+    if not text.lstrip().startswith(b"{"):
+        raise ModelError(
+            f"{path} is not the JSON of an architecture, which model.to_json() gives; code is not "
+            "run to build one"
+        )
+    return _parse(text, path)
 
 
 def _read_archive(path: Path, scratch: Path) -> KerasFile:
     try:
         with zipfile.ZipFile(path) as archive:
             _check_members(path, archive)
-            if any(name.endswith("data.pkl") for name in archive.namelist()):
-                raise ModelError(f"{path} is a PyTorch file: {_ADVICE}")
+            if "config.json" not in archive.namelist():
+                raise ModelError(kinds.of_archive(path, archive.namelist()))
             try:
                 config = _read_member(archive, "config.json")
                 metadata = _parse(_read_member(archive, "metadata.json"), path)
@@ -249,7 +276,25 @@ def _parse(text: str | bytes, path: Path) -> dict[str, Any]:
         raise ModelError(f"{path} is damaged: its architecture is not valid JSON") from error
     if not isinstance(data, dict):
         raise ModelError(f"{path} is damaged: its architecture is not an object")
-    return data
+    try:
+        plain: dict[str, Any] = _unwrapped(data)
+    except RecursionError as error:
+        raise ModelError(f"{path} is damaged: its architecture is nested too deep") from error
+    return plain
+
+
+def _unwrapped(value: Any) -> Any:
+    """A description without the objects that Keras writes for tuples, shapes and arrays."""
+    if isinstance(value, list):
+        return [_unwrapped(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    key = _WRAPPED.get(str(value.get("class_name")))
+    if key is not None:
+        inner = value if key in value else value.get("config")
+        if isinstance(inner, dict) and key in inner:
+            return _unwrapped(inner[key])
+    return {name: _unwrapped(item) for name, item in value.items()}
 
 
 def _h5py() -> Any:
