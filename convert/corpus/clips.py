@@ -8,6 +8,7 @@ ignored.
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -38,6 +39,8 @@ LICENCES = {
 _NEEDED = ("path", "label")
 _FILLED = (*_NEEDED, "corpus", "speaker", "split")  # in every row, where the column is there
 
+HELD_OUT_ORDINARY = 0.15  # share of the speakers of ordinary speech
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -47,7 +50,7 @@ class Clip:
     corpus: str = ""
     speaker: str = ""  # the name, unique within the corpus
     gender: str = ""  # as the corpus states it
-    label: str = ""  # the emotion
+    label: str = ""  # the emotion; ordinary speech has none
     split: str = ""  # train or dev; no speaker of a corpus is in both
 
 
@@ -91,6 +94,38 @@ def read_index(path: str | os.PathLike[str] | None = None) -> list[Clip]:
     own = (index if index.is_dir() else index.parent).absolute().name or "recordings"
     clips = [clip if clip.corpus else replace(clip, corpus=own) for clip in clips]
     return _with_splits(clips)
+
+
+def read_ordinary(path: str | os.PathLike[str]) -> list[Clip]:
+    """Read an index of ordinary speech, which has no labels: presumably neutral.
+
+    Some of the speakers are held out, by a hash of their names. Where a clip's speaker is
+    unknown, the clip is for training.
+
+    Args:
+        path: an index file with the columns ``path``, ``corpus`` and ``speaker`` (which may be
+            empty), or the folder that holds such an ``index.csv``.
+
+    Returns:
+        The clips in the order of the index, without label, their split ``train`` or ``dev``.
+
+    Raises:
+        SerEdgeError: the index is missing, empty or malformed, repeats a clip or misses a file.
+    """
+    index = Path(path)
+    if index.is_dir():
+        index = index / INDEX
+    clips = []
+    for line, clip in _read(index, ("path", "corpus"), ("path", "corpus")):
+        if not clip.path.is_file():
+            raise SerEdgeError(f"{index}, line {line}: no such file {clip.path}")
+        digest = hashlib.sha256(f"{clip.corpus}/{clip.speaker}".encode()).digest()
+        held_out = clip.speaker and digest[0] < HELD_OUT_ORDINARY * 256
+        split = "dev" if held_out else "train"
+        speaker = clip.speaker or clip.path.name
+        clips.append(replace(clip, speaker=speaker, label="", split=split))
+    _check_unique(clips, index)
+    return clips
 
 
 def find(place: Path, *, labels: Sequence[str], split: str | None = None) -> list[Clip]:
@@ -154,7 +189,7 @@ def labels_of(clips: Sequence[Clip]) -> tuple[str, ...]:
         >>> labels_of([Clip(Path("a.wav"), label=label) for label in ("shy", "sad", "bored")])
         ('sad', 'bored', 'shy')
     """
-    present = {clip.label for clip in clips}
+    present = {clip.label for clip in clips if clip.label}
     return (*(label for label in LABELS if label in present), *sorted(present - set(LABELS)))
 
 

@@ -6,12 +6,9 @@ seed. The functions are those of training, :mod:`ser_edge.convert.corpus.augment
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 
 import numpy as np
-
-from ser_edge.errors import DependencyError
 
 from . import augment
 from .augment import Samples
@@ -19,6 +16,8 @@ from .augment import Samples
 FAR_DB = -30.0  # change of level by the distance to the microphone
 MP3_COMPRESSION = 0.85  # of libsndfile, 0 to 1: 32 kbit/s at 16 kHz
 OPUS_COMPRESSION = 0.96  # the same: 16 kbit/s
+OFFSET = 0.03  # a constant, of full scale
+HUM_DB = -10.0  # of the mains, relative to the voice
 
 _Condition = Callable[[Samples, int, np.random.Generator, Sequence[Samples]], Samples]
 
@@ -108,38 +107,25 @@ def _clipping(
 def _mp3(
     samples: Samples, sample_rate: int, rng: np.random.Generator, voices: Sequence[Samples]
 ) -> Samples:
-    return _coded(
-        samples,
-        sample_rate,
-        format="MP3",
-        subtype="MPEG_LAYER_III",
-        compression_level=MP3_COMPRESSION,
-        bitrate_mode="CONSTANT",
-    )
+    return augment.mp3(samples, sample_rate, MP3_COMPRESSION)
 
 
 def _opus(
     samples: Samples, sample_rate: int, rng: np.random.Generator, voices: Sequence[Samples]
 ) -> Samples:
-    return _coded(
-        samples, sample_rate, format="OGG", subtype="OPUS", compression_level=OPUS_COMPRESSION
-    )
+    return augment.opus(samples, sample_rate, OPUS_COMPRESSION)
 
 
-def _coded(samples: Samples, sample_rate: int, **format_: str | float) -> Samples:
-    """Encoded and decoded again, in memory."""
-    import soundfile
+def _offset(
+    samples: Samples, sample_rate: int, rng: np.random.Generator, voices: Sequence[Samples]
+) -> Samples:
+    return np.asarray(samples + OFFSET, dtype=np.float32)
 
-    file = io.BytesIO()
-    try:
-        soundfile.write(file, samples, sample_rate, **format_)
-    except (TypeError, ValueError, soundfile.LibsndfileError) as error:
-        raise DependencyError(
-            f"soundfile cannot write {format_['format']}: pip install 'soundfile >= 0.13' ({error})"
-        ) from error
-    file.seek(0)
-    decoded, _ = soundfile.read(file, dtype="float32")
-    return np.asarray(decoded, dtype=np.float32)
+
+def _hum(
+    samples: Samples, sample_rate: int, rng: np.random.Generator, voices: Sequence[Samples]
+) -> Samples:
+    return augment.mains_hum(samples, sample_rate, rng, level_db=(HUM_DB, HUM_DB))
 
 
 _CONDITIONS: dict[str, _Condition] = {
@@ -153,6 +139,8 @@ _CONDITIONS: dict[str, _Condition] = {
     "clipping": _clipping,
     "mp3": _mp3,
     "opus": _opus,
+    "offset": _offset,
+    "hum": _hum,
 }
 
 CONDITIONS = tuple(_CONDITIONS)  # the names, clean first

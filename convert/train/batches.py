@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..corpus.clips import label_indices, sampling_probabilities
 from . import cepstral
 from .architectures import RMS, STEP_FRAMES
 from .config import TrainingConfig
 from .dataset import Dataset, normalize
+from .labels import drawing_probabilities, limited, possible_labels, soft_labels
 from .teacher import STEP_SECONDS, TeacherTargets
 
 Floats = NDArray[np.float32]
@@ -25,6 +25,7 @@ class Batch(NamedTuple):
 
     features: Floats  # normalized, (batch, *frontend.shape), its frames cropped
     targets: Floats  # probabilities of the labels, (batch, n_labels)
+    possible: Floats  # 1 for the labels that the clip's corpus has, else 0; (batch, n_labels)
     utterance_embeddings: Floats  # the teacher's, (batch, hint_dimension)
     frame_embeddings: Floats  # the teacher's, (batch, n_steps, hint_dimension)
     mask: Floats  # 1 for the steps with a frame embedding, else 0; (batch, n_steps)
@@ -54,15 +55,27 @@ class Batches:
         self._augment = cepstral.Augmentation(
             spec, vtlp_range=config.vtlp_range, channel_std=config.channel_std
         )
-        n_labels = len(dataset.labels)
-        rows = label_indices(dataset.train_clips, dataset.labels)
-        truth = np.eye(n_labels, dtype=np.float32)[rows]
-        smoothed = truth + config.label_smoothing * (1.0 / n_labels - truth)
-        self._targets = smoothed + config.distillation_weight * (targets.probabilities - smoothed)
-        # Up to each copy, so that a random number finds one.
-        weights = np.where(dataset.speeds[1:] == 0, 1.0, config.perturbed_weight)
-        self._cumulative = np.cumsum(weights / np.maximum(weights.sum(axis=0), 1e-9), axis=0)
-        self._probabilities = sampling_probabilities(dataset.train_clips, config.corpus_exponent)
+        clips = dataset.train_clips
+        self._possible = possible_labels(clips, dataset.labels)
+        labels = soft_labels(
+            clips,
+            dataset.labels,
+            smoothing=config.label_smoothing,
+            ordinary_neutral=config.ordinary_neutral,
+        )
+        weights = [
+            config.distillation_weight if clip.label else config.ordinary_distillation_weight
+            for clip in clips
+        ]
+        distilled = limited(targets.probabilities, self._possible)
+        # Without a teacher the probabilities are 0, and the labels are all there is.
+        weight = np.array(weights, dtype=np.float32) * distilled.any(axis=1)
+        self._targets = labels + weight[:, None] * (distilled - labels)
+        self._probabilities = drawing_probabilities(
+            clips,
+            corpus_exponent=config.corpus_exponent,
+            ordinary_fraction=config.ordinary_fraction,
+        )
         n_frames = dataset.train.shape[2]
         self.crop_frames = min(config.crop_frames or n_frames, n_frames)
         self.per_epoch = math.ceil(len(dataset.train_clips) / config.batch_size)
@@ -81,11 +94,11 @@ class Batches:
             features = normalize(self._augment(raw, rng), self._spec)
             if config.mask_frames:
                 cepstral.mask_frames(features, config.mask_frames, rng)
-            speeds = self._dataset.speeds[copies, rows]
             batch = Batch(
                 features,
-                self._targets[speeds, rows],
-                self._teacher.utterance_embeddings[speeds, rows],
+                self._targets[rows],
+                self._possible[rows],
+                self._teacher.utterance_embeddings[rows],
                 *self.frame_targets(copies, rows, starts // STEP_FRAMES),
             )
             yield _mixup(batch, config.mixup, rng) if config.mixup else batch
@@ -104,13 +117,13 @@ class Batches:
             Frame embeddings, shape (batch, n_steps, hint_dimension), and their mask, shape
             (batch, n_steps).
         """
-        n_steps = self._teacher.mask.shape[2]
+        n_steps = self._teacher.mask.shape[1]
         rates, offsets = self._dataset.time_maps[copies, rows].T[:, :, None]
         steps = np.arange(-(-self.crop_frames // STEP_FRAMES)) + starts[:, None]
         centres = (steps + 0.5) * STEP_SECONDS
         places = np.floor((centres * rates + offsets) / STEP_SECONDS).astype(int)
         inside = np.clip(places, 0, n_steps - 1)
-        at = self._dataset.speeds[copies, rows][:, None], rows[:, None], inside
+        at = rows[:, None], inside
         mask = self._teacher.mask[at] & (places == inside)
         embeddings = self._teacher.frame_embeddings[at].astype(np.float32)
         return embeddings, mask.astype(np.float32)
@@ -119,8 +132,7 @@ class Batches:
         """One copy of each of the clips, shape (batch,): 0 is the clean one."""
         if len(self._dataset.train) == 1:
             return np.zeros_like(rows)
-        passed = self._cumulative[:, rows] < rng.random(len(rows))
-        augmented = 1 + np.minimum(passed.sum(axis=0), len(passed) - 1)
+        augmented = rng.integers(1, len(self._dataset.train), size=len(rows))
         return np.where(rng.random(len(rows)) < self._config.clean_fraction, 0, augmented)
 
     def _draw_starts(self, raw: Floats, rng: np.random.Generator) -> Indices:
@@ -149,4 +161,5 @@ def _mixup(batch: Batch, alpha: float, rng: np.random.Generator) -> Batch:
         mixed: Floats = weight * values + (1 - weight) * values[others]
         return mixed
 
-    return Batch(*[blend(values) for values in batch])
+    mixed = Batch(*[blend(values) for values in batch])
+    return mixed._replace(possible=np.maximum(batch.possible, batch.possible[others]))

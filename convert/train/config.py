@@ -29,12 +29,14 @@ class TrainingConfig:
     corpus_exponent: float = 0.6  # a corpus of n clips is drawn in proportion to n ** exponent
     ema_decay: float = 0.999  # of the moving average of the weights, per step; it is what is kept
     clean_fraction: float = 0.5  # share of clips drawn as recorded, not in an augmented copy
-    perturbed_weight: float = 0.25  # of copies at another speed, relative to 1 for those at 1.0
+    ordinary_fraction: float = 0.2  # share of clips drawn from ordinary speech, if there is any
+    ordinary_neutral: float = 0.6  # probability that ordinary speech is neutral
     vtlp_range: float = 0.1  # largest relative change of the vocal tract (Jaitly & Hinton 2013)
     channel_std: float = 10.0  # of a random channel's first cepstral coefficient
     mask_frames: int = 12  # longest masked stretch, two a clip (SpecAugment, Park et al. 2019)
     crop_frames: int = 264  # longest crop of a clip, from a random start; 0: whole windows
     distillation_weight: float = 0.9  # share of the target that is the teacher's probabilities
+    ordinary_distillation_weight: float = 0.5  # the same, for ordinary speech
     utterance_weight: float = 0.6  # in the loss, of the utterance embedding (Romero et al. 2015)
     frame_weight: float = 2.0  # in the loss, of the frame embeddings
     seed: int = 1

@@ -23,6 +23,7 @@ from ser_edge.frontend import Frontend, FrontendSpec
 
 from ..corpus import augment
 from ..corpus.clips import LABELS, Clip, labels_of
+from ..corpus.noise import MaterialPaths, read_sounds
 from ..files import draft
 from . import pool
 
@@ -37,13 +38,12 @@ _PROBES = 50  # random chains, enough to meet every augmentation and its ranges
 class Dataset:
     """Unnormalized features of the two splits.
 
-    The frame at t seconds of a training matrix with time map (rate, offset) shows what the clip,
-    resampled by its speed factor, has at ``rate * t + offset`` seconds of its speech.
+    The frame at t seconds of a training matrix with time map (rate, offset) shows what the clip
+    has at ``rate * t + offset`` seconds of its speech.
     """
 
     train: NDArray[np.float16]  # (1 + copies, n_train, *frontend.shape); copy 0 is clean; mapped
     dev: NDArray[np.float16]  # (n_dev, *frontend.shape); memory-mapped
-    speeds: NDArray[np.int8]  # (1 + copies, n_train), positions in augment.SPEED_FACTORS; clean: 0
     time_maps: NDArray[np.float32]  # (1 + copies, n_train, 2): rate, and offset in seconds
     train_clips: list[Clip]  # n_train
     dev_clips: list[Clip]  # n_dev
@@ -103,6 +103,7 @@ def load(
     *,
     copies: int,
     cache: Path,
+    sounds: Path | None = None,
     seed: int = SEED,
     jobs: int = 2,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -114,6 +115,8 @@ def load(
         spec: a front end as in a model's metadata; its normalization is left out.
         copies: augmented copies of every training clip.
         cache: folder that keeps the results.
+        sounds: folder of recorded noise and rooms for the augmentations, with an ``index.csv``
+            as :func:`ser_edge.convert.corpus.noise.read_sounds` takes it.
         seed: of the augmentations.
         jobs: processes that compute.
         progress: called with the number of clips done and their total.
@@ -124,13 +127,17 @@ def load(
     spec = FrontendSpec.parse(spec).with_normalization(None, None).to_dict()
     train = [clip for clip in clips if clip.split == "train"]
     dev = [clip for clip in clips if clip.split == "dev"]
-    folder = cache / f"features-{_key(train + dev, spec, copies, seed)}"
+    material = MaterialPaths()
+    if copies:
+        rows = np.random.default_rng(seed).permutation(len(train))[:BABBLE_POOL]
+        material = read_sounds(sounds) if sounds else material
+        material = material._replace(voices=tuple(train[row].path for row in rows))
+    folder = cache / f"features-{_key(train + dev, spec, copies, seed, material)}"
     if not folder.is_dir():
-        _compute(train, dev, spec, copies, seed, folder, jobs, progress)
+        _compute(train, dev, spec, copies, seed, material, folder, jobs, progress)
     return Dataset(
         train=np.load(folder / "train.npy", mmap_mode="r"),
         dev=np.load(folder / "dev.npy", mmap_mode="r"),
-        speeds=np.load(folder / "speeds.npy"),
         time_maps=np.load(folder / "time_maps.npy"),
         train_clips=train,
         dev_clips=dev,
@@ -138,8 +145,11 @@ def load(
     )
 
 
-def _key(clips: list[Clip], spec: dict[str, Any], copies: int, seed: int) -> str:
+def _key(
+    clips: list[Clip], spec: dict[str, Any], copies: int, seed: int, material: MaterialPaths
+) -> str:
     listing = [(str(clip.path), clip.path.stat().st_size, clip.split) for clip in clips]
+    listing += [(str(path), path.stat().st_size, "") for paths in material for path in paths]
     key = hashlib.sha256(json.dumps([spec, copies, seed, listing], sort_keys=True).encode())
     # Code by what it computes: the cache outlives changes that leave the values alone.
     sample_rate = FrontendSpec.parse(spec).sample_rate
@@ -147,7 +157,8 @@ def _key(clips: list[Clip], spec: dict[str, Any], copies: int, seed: int) -> str
     key.update(Frontend(FrontendSpec.parse(spec))(noise).astype(np.float16).tobytes())
     for probe in range(_PROBES if copies else 0):
         rng = np.random.default_rng(probe)
-        augmented = augment.random_augmentation(noise, sample_rate, rng, voices=[noise[::-1]])
+        probe_material = augment.Material([noise[::-1]], [noise[::-1]], [noise[:100]])
+        augmented = augment.random_augmentation(noise, sample_rate, rng, material=probe_material)
         key.update(augmented.samples.astype(np.float16).tobytes())
     return key.hexdigest()[:16]
 
@@ -158,6 +169,7 @@ def _compute(
     spec: dict[str, Any],
     copies: int,
     seed: int,
+    material: MaterialPaths,
     folder: Path,
     jobs: int,
     progress: Callable[[int, int], None],
@@ -165,14 +177,12 @@ def _compute(
     shape = Frontend(FrontendSpec.parse(spec)).shape
     tasks = [(clip, copies, (seed, row)) for row, clip in enumerate(train)]
     tasks += [(clip, 0, (seed, 0)) for clip in dev]
-    rows = np.random.default_rng(seed).permutation(len(train))[:BABBLE_POOL]
-    babble = [train[row].path for row in rows] if copies else []
     extracted = pool.imap(
         _extract,
         tasks,
         jobs=jobs,
         initializer=_start_worker,
-        initargs=(spec, babble),
+        initargs=(spec, material),
         chunksize=16,
     )
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -180,17 +190,14 @@ def _compute(
         partial.mkdir()
         train_matrices = _create(partial / "train.npy", (1 + copies, len(train), *shape))
         dev_matrices = _create(partial / "dev.npy", (len(dev), *shape))
-        speeds = np.zeros((1 + copies, len(train)), dtype=np.int8)
         time_maps = np.zeros((1 + copies, len(train), 2), dtype=np.float32)
-        for done, (matrices, of_copies, maps) in enumerate(extracted):
+        for done, (matrices, maps) in enumerate(extracted):
             if done < len(train):
                 train_matrices[:, done] = matrices
-                speeds[:, done] = of_copies
                 time_maps[:, done] = maps
             else:
                 dev_matrices[done - len(train)] = matrices[0]
             progress(done + 1, len(tasks))
-        np.save(partial / "speeds.npy", speeds)
         np.save(partial / "time_maps.npy", time_maps)
 
 
@@ -206,38 +213,36 @@ class _Worker:
     """What a worker process keeps between clips."""
 
     frontend: Frontend
-    babble: list[augment.Samples]
+    material: augment.Material
 
 
-def _start_worker(spec: dict[str, Any], babble: list[Path]) -> None:
+def _start_worker(spec: dict[str, Any], paths: MaterialPaths) -> None:
     _Worker.frontend = Frontend(FrontendSpec.parse(spec))
-    _Worker.babble = [audio.load(path, _Worker.frontend.sample_rate) for path in babble]
+    _Worker.material = paths.load(_Worker.frontend.sample_rate)
 
 
 def _extract(
     task: tuple[Clip, int, tuple[int, int]],
-) -> tuple[NDArray[np.float16], list[int], NDArray[np.float32]]:
-    """Matrices, speeds and time maps of a clip, clean and in so many copies."""
+) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
+    """Matrices and time maps of a clip, clean and in so many copies."""
     clip, copies, seed = task
     frontend = _Worker.frontend
     samples = frontend.load(clip.path)
     rng = np.random.default_rng(seed)
-    versions = [augment.Augmented(samples, speed=0, rate=1.0, offset=0.0)] + [
-        augment.random_augmentation(samples, frontend.sample_rate, rng, voices=_Worker.babble)
+    versions = [augment.Augmented(samples, rate=1.0, offset=0.0)] + [
+        augment.random_augmentation(samples, frontend.sample_rate, rng, material=_Worker.material)
         for _ in range(copies)
     ]
     matrices = np.stack([frontend(version.samples) for version in versions]).astype(np.float16)
     clean_start = _speech_start(samples)
     time_maps = [_time_map(version, clean_start) for version in versions]
-    return matrices, [version.speed for version in versions], np.array(time_maps, dtype=np.float32)
+    return matrices, np.array(time_maps, dtype=np.float32)
 
 
 def _time_map(version: augment.Augmented, clean_start: float) -> tuple[float, float]:
     """Rate and offset, as in :class:`Dataset`."""
-    speed = augment.SPEED_FACTORS[version.speed]
-    rate = version.rate / speed
-    offset = rate * (_speech_start(version.samples) - version.offset) - clean_start / speed
-    return rate, offset
+    start = _speech_start(version.samples)
+    return version.rate, version.rate * (start - version.offset) - clean_start
 
 
 def _speech_start(samples: NDArray[np.float32]) -> float:

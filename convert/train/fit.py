@@ -21,12 +21,15 @@ from . import architectures, teacher
 from .batches import Batch, Batches
 from .config import TrainingConfig
 from .dataset import Dataset, normalize
+from .labels import NEUTRAL
 from .teacher import STEP_SECONDS, TeacherTargets
 
 # In a run's folder:
 WEIGHTS = "average.weights.h5"  # the moving average of the weights after the last epoch so far
 LOG = "log.jsonl"  # a line an epoch
 _SETTINGS = "settings.json"
+
+_LEAST_PROBABILITY = 1e-7  # keeps the logarithm finite
 
 
 def train(
@@ -75,7 +78,7 @@ def train(
     average.set_weights(model.get_weights())
     student = model
     if config.needs_embeddings:
-        student = _with_distillation_heads(model, targets.utterance_embeddings.shape[2])
+        student = _with_distillation_heads(model, targets.utterance_embeddings.shape[1])
     optimizer = _optimizer(config, batches.per_epoch)
     step = _training_step(student, model, average, optimizer, config)
     epoch = tf.Variable(0, dtype=tf.int64)
@@ -98,13 +101,15 @@ def train(
     while epoch < config.epochs:
         loss = float(np.mean([step(batch) for batch in batches.epoch(int(epoch))]))
         epoch.assign_add(1)
-        uars = _dev_uars(average, normalize(dataset.dev, spec), dataset)
+        uars, emotional = _dev_figures(average, normalize(dataset.dev, spec), dataset)
         line = {
             "epoch": int(epoch),
             "loss": round(loss, 4),
             "uar": round(float(np.mean(list(uars.values()))), 4),
             **{f"uar_{name}": round(value, 4) for name, value in uars.items()},
         }
+        if emotional is not None:
+            line["ordinary_not_neutral"] = round(emotional, 4)
         average.save_weights(str(folder / WEIGHTS))
         with log.open("a") as file:
             file.write(json.dumps(line) + "\n")
@@ -161,16 +166,21 @@ def _training_step(
     """A function of a batch that takes one step of the optimizer and returns the loss."""
     tf = tensorflow()
 
-    cross_entropy = tf.keras.losses.CategoricalCrossentropy()
+    def cross_entropy(batch: Batch, probabilities: Any) -> Any:
+        """Of the labels that are possible, their probabilities made to add up to 1."""
+        kept = probabilities * batch.possible
+        kept /= tf.reduce_sum(kept, axis=1, keepdims=True) + _LEAST_PROBABILITY
+        logarithms = tf.math.log(tf.maximum(kept, _LEAST_PROBABILITY))
+        return -tf.reduce_mean(tf.reduce_sum(batch.targets * logarithms, axis=1))
 
     @tf.function  # type: ignore[untyped-decorator]
     def step(batch: Batch) -> Any:
         with tf.GradientTape() as tape:
             if student is model:
-                loss = cross_entropy(batch.targets, model(batch.features, training=True))
+                loss = cross_entropy(batch, model(batch.features, training=True))
             else:
                 probabilities, utterance, frames = student(batch.features, training=True)
-                loss = cross_entropy(batch.targets, probabilities)
+                loss = cross_entropy(batch, probabilities)
                 error = tf.reduce_mean(tf.square(utterance - batch.utterance_embeddings))
                 loss += config.utterance_weight * error
                 error = tf.reduce_mean(tf.square(frames - batch.frame_embeddings), axis=-1)
@@ -189,12 +199,19 @@ def _training_step(
     return step
 
 
-def _dev_uars(model: Any, features: NDArray[np.float32], dataset: Dataset) -> dict[str, float]:
+def _dev_figures(
+    model: Any, features: NDArray[np.float32], dataset: Dataset
+) -> tuple[dict[str, float], float | None]:
+    """UAR by corpus, and the share of ordinary speech that is not neutral, if there is any."""
     probabilities = model.predict(features, batch_size=256, verbose=0)
+    rows = [row for row, clip in enumerate(dataset.dev_clips) if clip.label]
+    labelled = [dataset.dev_clips[row] for row in rows]
     measured = measure_by_corpus(
-        label_indices(dataset.dev_clips, dataset.labels),
-        probabilities,
-        [clip.speaker for clip in dataset.dev_clips],
-        [clip.corpus for clip in dataset.dev_clips],
+        label_indices(labelled, dataset.labels),
+        probabilities[rows],
+        [clip.speaker for clip in labelled],
+        [clip.corpus for clip in labelled],
     )
-    return {name: accuracy.uar for name, accuracy in measured.items()}
+    ordinary = np.delete(probabilities, rows, axis=0).argmax(axis=1)
+    emotional = float(np.mean(ordinary != dataset.labels.index(NEUTRAL))) if len(ordinary) else None
+    return {name: accuracy.uar for name, accuracy in measured.items()}, emotional

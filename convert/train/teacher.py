@@ -1,4 +1,4 @@
-"""The teacher: what a large speech model makes of the training clips, at several speeds.
+"""The teacher: what a large speech model makes of the training clips.
 
 It is the frozen encoder of Whisper (:mod:`.whisper`) and a small network on its embeddings
 (:mod:`.teacher_head`). The student learns from their targets (knowledge distillation, Hinton et
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from ser_edge import audio, features
 
-from ..corpus import augment
 from ..corpus.clips import Clip, label_indices, labels_of
 from ..evaluate.metrics import measure_by_corpus
 from ..files import draft
@@ -39,15 +38,12 @@ Embeddings = list[NDArray[np.float16]]  # of clips, each of shape (n_steps, m)
 
 @dataclass(frozen=True)
 class TeacherTargets:
-    """What the student learns of the training clips, from fits without the clips' speakers.
+    """What the student learns of the training clips, from fits without the clips' speakers."""
 
-    The first axis is the speed: a position in ``augment.SPEED_FACTORS``.
-    """
-
-    probabilities: Floats  # of the labels, (n_speeds, n_train, n_labels)
-    utterance_embeddings: Floats  # standardized, (n_speeds, n_train, HINT_DIMENSION)
-    frame_embeddings: NDArray[np.float16]  # (n_speeds, n_train, n_steps, HINT_DIMENSION), 0-padded
-    mask: NDArray[np.bool_]  # the steps that the clip fills, (n_speeds, n_train, n_steps)
+    probabilities: Floats  # of the labels, (n_train, n_labels)
+    utterance_embeddings: Floats  # standardized, (n_train, HINT_DIMENSION)
+    frame_embeddings: NDArray[np.float16]  # (n_train, n_steps, HINT_DIMENSION), 0-padded
+    mask: NDArray[np.bool_]  # the steps that the clip fills, (n_train, n_steps)
 
 
 def compute_targets(
@@ -65,8 +61,8 @@ def compute_targets(
         window_seconds: of the student's input; what comes later is left out.
         cache: folder that keeps the encoder's embeddings.
         jobs: processes that compute.
-        progress: called with the number of clips encoded and their total, for each corpus and
-            speed, and with that of the fits of the teacher head.
+        progress: called with the number of clips encoded and their total, for each corpus, and
+            with that of the fits of the teacher head.
 
     Raises:
         ser_edge.errors.DependencyError: Whisper's weights are not installed.
@@ -81,7 +77,7 @@ def compute_targets(
 
 
 def targets_from(
-    embeddings: list[Embeddings],
+    embeddings: Embeddings,
     clips: Sequence[Clip],
     window_seconds: float,
     *,
@@ -94,7 +90,7 @@ def targets_from(
     """The targets on clips whose embeddings are known.
 
     Args:
-        embeddings: of the clips at every speed, as :func:`embed` gives them.
+        embeddings: of the clips, as :func:`embed` gives them.
         clips: n clips.
         window_seconds: of the student's input.
         cache: folder that keeps the out-of-fold predictions.
@@ -108,30 +104,31 @@ def targets_from(
     """
     n_steps = 1 + int(window_seconds / STEP_SECONDS)
     probabilities = _out_of_fold(embeddings, clips, n_steps, cache, jobs, folds, epochs, progress)
-    pooled = np.stack([[_pooled(steps) for steps in of_clips] for of_clips in embeddings])
+    pooled = np.stack([_pooled(steps) for steps in embeddings])
     frame_embeddings, mask = _reduced_frames(embeddings, n_steps)
     return TeacherTargets(probabilities, _reduced(pooled), frame_embeddings, mask)
 
 
 def no_targets(n_train: int, n_steps: int, n_labels: int) -> TeacherTargets:
     """Empty targets, for a student without a teacher."""
-    shape = (len(augment.SPEED_FACTORS), n_train)
     return TeacherTargets(
-        probabilities=np.zeros((*shape, n_labels), dtype=np.float32),
-        utterance_embeddings=np.zeros((*shape, 1), dtype=np.float32),
-        frame_embeddings=np.zeros((*shape, n_steps, 1), dtype=np.float16),
-        mask=np.zeros((*shape, n_steps), dtype=bool),
+        probabilities=np.zeros((n_train, n_labels), dtype=np.float32),
+        utterance_embeddings=np.zeros((n_train, 1), dtype=np.float32),
+        frame_embeddings=np.zeros((n_train, n_steps, 1), dtype=np.float16),
+        mask=np.zeros((n_train, n_steps), dtype=bool),
     )
 
 
 def describe(targets: TeacherTargets, clips: Sequence[Clip]) -> dict[str, Any]:
     """What the teacher is, and its accuracy on training speakers that it was not fitted to."""
     train = [clip for clip in clips if clip.split == "train"]
+    rows = [row for row, clip in enumerate(train) if clip.label]
+    labelled = [train[row] for row in rows]
     measured = measure_by_corpus(
-        label_indices(train, labels_of(train)),
-        targets.probabilities[0].astype(np.float64),
-        [clip.speaker for clip in train],
-        [clip.corpus for clip in train],
+        label_indices(labelled, labels_of(train)),
+        targets.probabilities[rows].astype(np.float64),
+        [clip.speaker for clip in labelled],
+        [clip.corpus for clip in labelled],
     )
     return {
         "name": "attentive network on the encoder of Whisper tiny.en, cross-fitted by speaker",
@@ -145,22 +142,18 @@ def embed(
     cache: Path,
     jobs: int = 2,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> list[Embeddings]:
-    """:func:`embed_samples` for every clip at every speed, from the cache or computed.
+) -> Embeddings:
+    """:func:`embed_samples` for every clip, from the cache or computed.
 
-    Each corpus and speed has its own cache, as models differ in corpora. Arguments and errors are
-    those of :func:`compute_targets`.
-
-    Returns:
-        A list for each of :data:`ser_edge.convert.corpus.augment.SPEED_FACTORS`, as recorded first.
+    Each corpus has its own cache, as models differ in corpora. Arguments and errors are those of
+    :func:`compute_targets`.
     """
-    embeddings: dict[tuple[Path, float], NDArray[np.float16]] = {}
-    for speed in augment.SPEED_FACTORS:
-        for corpus in dict.fromkeys(clip.corpus for clip in clips):
-            paths = [clip.path for clip in clips if clip.corpus == corpus]
-            loaded = _load(paths, speed, window_seconds, cache, jobs, progress)
-            embeddings.update(((path, speed), steps) for path, steps in zip(paths, loaded))
-    return [[embeddings[clip.path, speed] for clip in clips] for speed in augment.SPEED_FACTORS]
+    embeddings: dict[Path, NDArray[np.float16]] = {}
+    for corpus in dict.fromkeys(clip.corpus for clip in clips):
+        paths = [clip.path for clip in clips if clip.corpus == corpus]
+        loaded = _load(paths, window_seconds, cache, jobs, progress)
+        embeddings.update(zip(paths, loaded))
+    return [embeddings[clip.path] for clip in clips]
 
 
 def embed_samples(samples: Floats, encoder: whisper.Encoder, window_seconds: float) -> Floats:
@@ -186,7 +179,6 @@ def embed_samples(samples: Floats, encoder: whisper.Encoder, window_seconds: flo
 
 def _load(
     paths: list[Path],
-    speed: float,
     window_seconds: float,
     cache: Path,
     jobs: int,
@@ -194,12 +186,12 @@ def _load(
 ) -> Embeddings:
     """The embeddings of some clips, from the cache or computed."""
     listing = [(str(path), path.stat().st_size) for path in paths]
-    settings = [listing, speed, window_seconds, FIRST_LAYER, STEP_TOKENS]
+    settings = [listing, window_seconds, FIRST_LAYER, STEP_TOKENS]
     key = hashlib.sha256(json.dumps(settings).encode())
     folder = cache / f"embeddings-{key.hexdigest()[:16]}"
     if not folder.is_dir():
         whisper.weights_file()  # missing, it is said here and once
-        tasks = [(path, speed, window_seconds) for path in paths]
+        tasks = [(path, window_seconds) for path in paths]
         embeddings = []
         for steps in pool.imap(
             _embed_file, tasks, jobs=jobs, initializer=_start_worker, chunksize=16
@@ -225,16 +217,14 @@ def _start_worker() -> None:
     _Worker.encoder = whisper.Encoder()
 
 
-def _embed_file(task: tuple[Path, float, float]) -> NDArray[np.float16]:
-    path, speed, window_seconds = task
+def _embed_file(task: tuple[Path, float]) -> NDArray[np.float16]:
+    path, window_seconds = task
     samples = audio.load(path, whisper.SAMPLE_RATE)
-    if speed != 1.0:
-        samples = augment.speed(samples, whisper.SAMPLE_RATE, speed)
     return embed_samples(samples, _Worker.encoder, window_seconds).astype(np.float16)
 
 
 def _out_of_fold(
-    embeddings: list[Embeddings],
+    embeddings: Embeddings,
     clips: Sequence[Clip],
     n_steps: int,
     cache: Path,
@@ -245,17 +235,15 @@ def _out_of_fold(
 ) -> Floats:
     """The teacher head's out-of-fold predictions, from the cache or computed."""
     listing = [(str(clip.path), clip.speaker, clip.label) for clip in clips]
-    settings = [augment.SPEED_FACTORS, n_steps, folds, epochs, teacher_head.CONSTANTS]
+    settings = [n_steps, folds, epochs, teacher_head.CONSTANTS]
     key = hashlib.sha256(json.dumps([listing, settings]).encode())
     file = cache / f"out-of-fold-{key.hexdigest()[:16]}.npy"
     if not file.exists():
-        size = embeddings[0][0].shape[1]
-        padded = np.zeros((len(embeddings), len(clips), n_steps, size), dtype=np.float16)
-        lengths = np.zeros(padded.shape[:2], dtype=np.int64)
-        for speed, of_clips in enumerate(embeddings):
-            for row, steps in enumerate(of_clips):
-                lengths[speed, row] = min(n_steps, len(steps))
-                padded[speed, row, : lengths[speed, row]] = steps[:n_steps]
+        padded = np.zeros((len(clips), n_steps, embeddings[0].shape[1]), dtype=np.float16)
+        lengths = np.zeros(len(clips), dtype=np.int64)
+        for row, steps in enumerate(embeddings):
+            lengths[row] = min(n_steps, len(steps))
+            padded[row, : lengths[row]] = steps[:n_steps]
         computed = teacher_head.out_of_fold_predictions(
             padded, lengths, clips, jobs=jobs, folds=folds, epochs=epochs, progress=progress
         )
@@ -273,30 +261,28 @@ def _pooled(steps: NDArray[np.float16]) -> Floats:
 
 
 def _reduced(pooled: Floats) -> Floats:
-    """Principal components of the clips as recorded, shape (n_speeds, n, HINT_DIMENSION)."""
-    n_clips, n_features = pooled.shape[1:]
-    reduce = _components(pooled[0], min(HINT_DIMENSION, n_clips - 1, n_features))
-    reduced = np.stack([reduce.transform(of_clips) for of_clips in pooled])
-    return np.asarray(reduced / reduced[0].std(axis=0), dtype=np.float32)
+    """Principal components, standardized, shape (n, HINT_DIMENSION)."""
+    reduce = _components(pooled, min(HINT_DIMENSION, len(pooled) - 1, pooled.shape[1]))
+    reduced = reduce.transform(pooled)
+    return np.asarray(reduced / reduced.std(axis=0), dtype=np.float32)
 
 
 def _reduced_frames(
-    embeddings: list[Embeddings], n_steps: int
+    embeddings: Embeddings, n_steps: int
 ) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
     """``frame_embeddings`` and ``mask``, as in :class:`TeacherTargets`."""
-    every = np.concatenate(embeddings[0])
+    every = np.concatenate(embeddings)
     some = np.random.default_rng(0).permutation(len(every))[:_PCA_STEPS]
     size = min(HINT_DIMENSION, len(some), every.shape[1])
     reduce = _components(every[some].astype(np.float32), size)
     # One scale for all: the first components, which tell most, weigh most in the loss.
     scale = np.sqrt(reduce[-1].explained_variance_).mean()
-    reduced = np.zeros((len(embeddings), len(embeddings[0]), n_steps, size), dtype=np.float16)
-    mask = np.zeros(reduced.shape[:3], dtype=bool)
-    for speed, of_clips in enumerate(embeddings):
-        for row, steps in enumerate(of_clips):
-            steps = steps[:n_steps].astype(np.float32)
-            reduced[speed, row, : len(steps)] = reduce.transform(steps) / scale
-            mask[speed, row, : len(steps)] = True
+    reduced = np.zeros((len(embeddings), n_steps, size), dtype=np.float16)
+    mask = np.zeros(reduced.shape[:2], dtype=bool)
+    for row, steps in enumerate(embeddings):
+        steps = steps[:n_steps].astype(np.float32)
+        reduced[row, : len(steps)] = reduce.transform(steps) / scale
+        mask[row, : len(steps)] = True
     return reduced, mask
 
 

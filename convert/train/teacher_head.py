@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from ser_edge.errors import SerEdgeError
 
 from ..backend import compute_in_one_order, tensorflow
-from ..corpus.clips import Clip, label_indices, labels_of, sampling_probabilities
+from ..corpus.clips import Clip, labels_of
 from . import pool
+from .labels import drawing_probabilities, possible_labels, soft_labels
 
 FOLDS = 5  # parts of the speakers, each predicted by a fit on the others
 EPOCHS = 12  # each draws as many clips as there are
@@ -31,6 +32,8 @@ LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.05
 LABEL_SMOOTHING = 0.1
 CORPUS_EXPONENT = 0.6  # a corpus of n clips is drawn in proportion to n ** exponent
+ORDINARY_FRACTION = 0.15  # of the clips drawn
+ORDINARY_NEUTRAL = 0.8  # probability that ordinary speech is neutral
 
 # What else a prediction depends on, for the key of a cache.
 CONSTANTS = (
@@ -41,6 +44,8 @@ CONSTANTS = (
     WEIGHT_DECAY,
     LABEL_SMOOTHING,
     CORPUS_EXPONENT,
+    ORDINARY_FRACTION,
+    ORDINARY_NEUTRAL,
 )
 
 _PREDICT_BATCH = 64  # clips
@@ -63,17 +68,16 @@ def out_of_fold_predictions(
     """Probabilities of the labels, each from a fit without the clip's speaker.
 
     Args:
-        embeddings: of the clips at several speeds, shape (n_speeds, n, n_steps, m); a fit sees
-            its speakers at all speeds.
-        lengths: steps that each of them fills, shape (n_speeds, n).
-        clips: n clips.
+        embeddings: of the clips, shape (n, n_steps, m).
+        lengths: steps that each of them fills, shape (n,).
+        clips: n clips; those without a label are ordinary speech.
         jobs: processes that fit.
         folds: parts of the speakers; fewer for fewer speakers.
         epochs: of every fit.
         progress: called with the number of fits done and their total.
 
     Returns:
-        float32, shape (n_speeds, n, n_labels).
+        float32, shape (n, n_labels); of all labels, also those that the clip's corpus lacks.
 
     Raises:
         SerEdgeError: all clips are of one speaker.
@@ -87,7 +91,7 @@ def out_of_fold_predictions(
     if n_folds < 2:
         raise SerEdgeError("a teacher needs the clips of two speakers at the least")
     splits = list(GroupKFold(n_folds).split(speakers, groups=speakers))
-    probabilities = np.zeros((*lengths.shape, len(labels)), dtype=np.float32)
+    probabilities = np.zeros((len(clips), len(labels)), dtype=np.float32)
     with tempfile.TemporaryDirectory() as folder:
         # In a file, which the processes share: with copies for each it might not fit in memory.
         file = Path(folder) / "embeddings.npy"
@@ -98,7 +102,7 @@ def out_of_fold_predictions(
         ]
         predicted = pool.imap(_predict_fold, tasks, jobs=jobs, initializer=_start_worker)
         for done, of_fold in enumerate(predicted):
-            probabilities[:, splits[done][1]] = of_fold
+            probabilities[splits[done][1]] = of_fold
             progress(done + 1, n_folds)
     return probabilities
 
@@ -112,7 +116,7 @@ class _Task(NamedTuple):
     """One fold."""
 
     file: Path  # embeddings.npy
-    lengths: Indices  # (n_speeds, n)
+    lengths: Indices  # (n,)
     clips: list[Clip]  # n
     fitted: Indices  # rows of the clips to fit to
     held_out: Indices  # rows of the clips to predict
@@ -120,48 +124,54 @@ class _Task(NamedTuple):
 
 
 def _predict_fold(task: _Task) -> Floats:
-    """Fit, and predict the clips that are held out, shape (n_speeds, n_held_out, n_labels)."""
+    """Fit, and predict the clips that are held out, shape (n_held_out, n_labels)."""
     embeddings = np.load(task.file, mmap_mode="r")
-    n_speeds, _, n_steps, size = embeddings.shape
+    _, n_steps, size = embeddings.shape
     tf = tensorflow()
     tf.keras.utils.set_random_seed(0)
     labels = labels_of(task.clips)
     network = _build((n_steps, size), len(labels))
-    # Standardized by the speakers that are fitted to, as recorded.
-    some = np.random.default_rng(0).permutation(task.fitted)[:2000]
-    steps = embeddings[0, some][_mask(task.lengths[0, some], n_steps) > 0].astype(np.float32)
+    # Standardized by the speakers that are fitted to.
+    some = np.sort(np.random.default_rng(0).permutation(task.fitted)[:2000])
+    steps = embeddings[some][_mask(task.lengths[some], n_steps) > 0].astype(np.float32)
     mean, std = steps.mean(axis=0), steps.std(axis=0) + 1e-5
     per_epoch = -(-len(task.fitted) // BATCH_SIZE)
     rate = tf.keras.optimizers.schedules.CosineDecay(
         0.0, task.epochs * per_epoch, warmup_target=LEARNING_RATE, warmup_steps=per_epoch
     )
     optimizer = tf.keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY)
-    loss = tf.keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING)
-    network.compile(optimizer, loss)
+    network.compile(optimizer, tf.keras.losses.CategoricalCrossentropy())
 
-    def inputs(speeds: Indices, rows: Indices) -> tuple[Floats, Floats]:
-        mask = _mask(task.lengths[speeds, rows], n_steps)
-        standard = (embeddings[speeds, rows].astype(np.float32) - mean) / std
-        return standard * mask[:, :, None], mask
+    def inputs(rows: Indices, possible: Floats) -> tuple[Floats, Floats, Floats]:
+        mask = _mask(task.lengths[rows], n_steps)
+        standard = (embeddings[rows].astype(np.float32) - mean) / std
+        return standard * mask[:, :, None], mask, possible
 
     def batches() -> Iterator[Any]:
         rng = np.random.default_rng(0)
         fitted = [task.clips[row] for row in task.fitted]
-        probabilities = sampling_probabilities(fitted, CORPUS_EXPONENT)
-        truth = np.eye(len(labels), dtype=np.float32)[label_indices(task.clips, labels)]
+        probabilities = drawing_probabilities(
+            fitted, corpus_exponent=CORPUS_EXPONENT, ordinary_fraction=ORDINARY_FRACTION
+        )
+        targets = soft_labels(
+            task.clips,
+            labels,
+            smoothing=LABEL_SMOOTHING,
+            ordinary_neutral=ORDINARY_NEUTRAL,
+        )
+        possible = possible_labels(task.clips, labels)
         while True:
             rows = rng.choice(task.fitted, BATCH_SIZE, p=probabilities)
-            speeds = rng.integers(n_speeds, size=BATCH_SIZE)
-            yield inputs(speeds, rows), truth[rows]
+            yield inputs(rows, possible[rows]), targets[rows]
 
     network.fit(batches(), steps_per_epoch=per_epoch, epochs=task.epochs, verbose=0)
-    predicted = np.zeros((n_speeds, len(task.held_out), len(labels)), dtype=np.float32)
-    for speed in range(n_speeds):
-        for start in range(0, len(task.held_out), _PREDICT_BATCH):
-            rows = task.held_out[start : start + _PREDICT_BATCH]
-            predicted[speed, start : start + _PREDICT_BATCH] = network(
-                inputs(np.full(len(rows), speed), rows), training=False
-            )
+    predicted = np.zeros((len(task.held_out), len(labels)), dtype=np.float32)
+    for start in range(0, len(task.held_out), _PREDICT_BATCH):
+        rows = task.held_out[start : start + _PREDICT_BATCH]
+        everything = np.ones((len(rows), len(labels)), dtype=np.float32)
+        predicted[start : start + _PREDICT_BATCH] = network(
+            inputs(rows, everything), training=False
+        )
     return predicted
 
 
@@ -171,12 +181,14 @@ def _mask(lengths: Indices, n_steps: int) -> Floats:
 
 
 def _build(shape: tuple[int, int], n_labels: int) -> Any:
-    """The network from embeddings (batch, n_steps, m) and their mask (batch, n_steps)."""
+    """The network from embeddings (batch, n_steps, m), their mask (batch, n_steps) and the labels
+    that are possible (batch, n_labels)."""
     tf = tensorflow()
     layers = tf.keras.layers
 
     embeddings = tf.keras.Input(shape)
     mask = tf.keras.Input(shape[:1])
+    possible = tf.keras.Input((n_labels,))
     filled = tf.expand_dims(mask, -1)
     x = layers.SpatialDropout1D(0.3)(embeddings)
     x = layers.Dense(UNITS, activation="gelu")(x) * filled
@@ -188,4 +200,5 @@ def _build(shape: tuple[int, int], n_labels: int) -> Any:
     deviation = tf.sqrt(tf.maximum(variance, 1e-5))
     x = layers.Flatten()(layers.Concatenate()([mean, deviation]))
     x = layers.Dropout(0.4)(x)
-    return tf.keras.Model((embeddings, mask), layers.Dense(n_labels, activation="softmax")(x))
+    probabilities = layers.Softmax()(layers.Dense(n_labels)(x) + (possible - 1.0) * 1e4)
+    return tf.keras.Model((embeddings, mask, possible), probabilities)

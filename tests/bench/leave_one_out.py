@@ -53,9 +53,7 @@ def folds(clips: Sequence[Clip]) -> list[set[tuple[str, str]]]:
     ]
 
 
-def everything(
-    clips: Sequence[Clip], cache: Path
-) -> tuple[dataset.Dataset, list[teacher.Embeddings]]:
+def everything(clips: Sequence[Clip], cache: Path) -> tuple[dataset.Dataset, teacher.Embeddings]:
     """Features and the encoder's embeddings of all training clips and of both corpora's dev clips.
 
     Those of the training clips are the ones that the bundled model learns from.
@@ -82,16 +80,16 @@ def everything(
     ]
     joined = {
         name: np.concatenate([getattr(part, name) for part in loaded], axis=1)
-        for name in ("train", "speeds", "time_maps")
+        for name in ("train", "time_maps")
     }
     train_clips = [clip for part in loaded for clip in part.train_clips]
-    embeddings = [[*of_clips, *others] for of_clips, others in zip(*encoded)]
+    embeddings = [steps for of_part in encoded for steps in of_part]
     return replace(loaded[0], **joined, train_clips=train_clips), embeddings
 
 
 def run(
     data: dataset.Dataset,
-    embeddings: list[teacher.Embeddings],
+    embeddings: teacher.Embeddings,
     left_out: set[tuple[str, str]],
     folder: Path,
 ) -> NDArray[np.float32]:
@@ -102,7 +100,7 @@ def run(
     known = [clips[row] for row in rows]
     spec = frontends.preset("compact")
     targets = teacher.targets_from(
-        [[of_clips[row] for row in rows] for of_clips in embeddings],
+        [embeddings[row] for row in rows],
         known,
         FrontendSpec.parse(spec).window_seconds,
         cache=folder.parent,
@@ -114,7 +112,6 @@ def run(
         data,
         train=data.train[:, rows],
         dev=data.train[0, unknown],
-        speeds=data.speeds[:, rows],
         time_maps=data.time_maps[:, rows],
         train_clips=known,
         dev_clips=[clip for clip, is_unknown in zip(clips, unknown) if is_unknown],

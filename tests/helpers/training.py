@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ser_edge.convert.corpus import augment
 from ser_edge.convert.corpus.clips import LABELS, label_indices
 from ser_edge.convert.train.config import TrainingConfig
 from ser_edge.convert.train.dataset import Dataset
@@ -38,10 +37,9 @@ SPEC = {
 def targets_on(data: Dataset, n_steps: int = 1) -> TeacherTargets:
     """A teacher that predicts every label's successor, and whose embeddings are the label."""
     truth = np.eye(len(LABELS), dtype=np.float32)[label_indices(data.train_clips)]
-    at_speeds = np.repeat(truth[None], len(augment.SPEED_FACTORS), axis=0)
     return TeacherTargets(
-        probabilities=np.roll(at_speeds, 1, axis=2),
-        utterance_embeddings=at_speeds,
-        frame_embeddings=np.repeat(at_speeds[:, :, None], n_steps, axis=2).astype(np.float16),
-        mask=np.ones((*at_speeds.shape[:2], n_steps), dtype=bool),
+        probabilities=np.roll(truth, 1, axis=1),
+        utterance_embeddings=truth,
+        frame_embeddings=np.repeat(truth[:, None], n_steps, axis=1).astype(np.float16),
+        mask=np.ones((len(truth), n_steps), dtype=bool),
     )

@@ -19,7 +19,7 @@ def test_frame_targets_follow_the_time_map(data: Dataset) -> None:
     time_maps[2] = [2.0, 0.0]  # twice as fast
     targets = targets_on(data, n_steps)
     targets.frame_embeddings[:] = np.arange(n_steps)[:, None]
-    targets.mask[:, :, 4] = False
+    targets.mask[:, 4] = False
     data = replace(data, time_maps=time_maps, train=data.train.repeat(10, axis=2))
     batches = Batches(data, SPEC, TINY, targets)
     copies, rows = np.array([0, 1, 2]), np.array([0, 0, 0])
@@ -50,28 +50,41 @@ def test_a_crop_has_its_own_frame_targets(data: Dataset) -> None:
     assert starts == {0, 8}
 
 
-def test_targets_are_those_at_the_speed_of_the_copy(data: Dataset) -> None:
-    speeds = data.speeds.copy()
-    speeds[1:] = 1
-    targets = targets_on(data)
-    targets.probabilities[1] = np.eye(len(LABELS))[0]
-    targets.utterance_embeddings[1] = targets.frame_embeddings[1] = 7.0
-    config = replace(TINY, distillation_weight=1.0, mixup=0.0, clean_fraction=0.5)
-    drawn = Batches(replace(data, speeds=speeds), SPEC, config, targets).epoch(0)
-    batch = next(drawn)
-    changed = batch.utterance_embeddings[:, 0] == 7.0
-    assert 0 < changed.sum() < len(changed)
-    assert np.all(batch.targets[changed] == np.eye(len(LABELS))[0])
-    assert np.all((batch.frame_embeddings[:, 0, 0] == 7.0) == changed)
-
-
-def test_copies_at_other_speeds_are_drawn_by_their_weight(data: Dataset) -> None:
-    n_clips = len(data.train_clips)
-    speeds = np.zeros((3, n_clips), dtype=np.int8)
-    speeds[2] = 1
-    config = replace(TINY, clean_fraction=0.2, perturbed_weight=0.25)
-    targets = targets_on(data)
-    batches = Batches(replace(data, speeds=speeds), SPEC, config, targets)
-    rows = np.arange(n_clips).repeat(500)
+def test_copies_are_drawn_alike(data: Dataset) -> None:
+    config = replace(TINY, clean_fraction=0.2)
+    batches = Batches(data, SPEC, config, targets_on(data))
+    rows = np.arange(len(data.train_clips)).repeat(500)
     drawn = np.bincount(batches.draw_copies(rows, np.random.default_rng(1))) / len(rows)
-    assert drawn == pytest.approx([0.2, 0.64, 0.16], abs=0.01)
+    assert drawn == pytest.approx([0.2, 0.4, 0.4], abs=0.02)
+
+
+def test_targets_and_loss_are_limited_to_the_labels_of_the_corpus(data: Dataset) -> None:
+    n_clips = len(data.train_clips)
+    clips = [
+        replace(clip, corpus="two", label=("sad", "happy")[row % 2]) if row < n_clips // 2 else clip
+        for row, clip in enumerate(data.train_clips)
+    ]
+    targets = targets_on(data)
+    targets.probabilities[:] = 1 / len(LABELS)
+    config = replace(TINY, distillation_weight=1.0, mixup=0.0)
+    drawn = Batches(replace(data, train_clips=clips), SPEC, config, targets).epoch(0)
+    batch = next(drawn)
+    two = batch.possible.sum(axis=1) == 2
+    assert 0 < two.sum() < len(two)
+    of_two = [0.5 if label in ("sad", "happy") else 0.0 for label in LABELS]
+    assert batch.targets[two] == pytest.approx(np.tile(of_two, (two.sum(), 1)))
+    assert batch.targets[~two] == pytest.approx(1 / len(LABELS))
+
+
+def test_ordinary_speech_has_its_fraction_and_soft_targets(data: Dataset) -> None:
+    clips = [
+        replace(clip, corpus="ordinary", label="") if row % 2 else clip
+        for row, clip in enumerate(data.train_clips)
+    ]
+    config = replace(TINY, mixup=0.0, ordinary_fraction=0.25, ordinary_neutral=0.7)
+    targets = teacher.no_targets(len(clips), 1, len(LABELS))
+    batches = Batches(replace(data, train_clips=clips), SPEC, config, targets)
+    drawn = np.concatenate([batch.targets for epoch in range(40) for batch in batches.epoch(epoch)])
+    ordinary = np.isclose(drawn[:, LABELS.index("neutral")], 0.7)
+    assert ordinary.mean() == pytest.approx(0.25, abs=0.05)
+    assert drawn[ordinary][0, 1:] == pytest.approx(0.3 / 5)

@@ -9,6 +9,7 @@ import pytest
 from ser_edge import audio
 from ser_edge.convert.corpus import augment
 from ser_edge.convert.corpus.clips import Clip
+from ser_edge.convert.corpus.noise import MaterialPaths
 from ser_edge.convert.train import dataset
 from ser_edge.errors import AudioError
 from ser_edge.frontend import Frontend, FrontendSpec
@@ -45,10 +46,8 @@ def test_time_maps_are_those_of_the_clean_clip(
     data: dataset.Dataset, toy_clips: list[Clip]
 ) -> None:
     assert np.all(data.time_maps[0] == [1.0, 0.0])
-    assert np.all(data.speeds[0] == 0)
-    assert set(data.speeds[1:].flat) == set(range(len(augment.SPEED_FACTORS)))
     rates = data.time_maps[1:, :, 0]
-    slowest, fastest = augment.SPEED_JITTER
+    slowest, fastest = augment.SPEED
     assert np.all((rates > 0.999 * slowest) & (rates < 1.001 * fastest))
     assert np.any(data.time_maps[1:, :, 1] != 0.0)
 
@@ -68,7 +67,9 @@ def test_second_load_computes_nothing(
     dataset.load(toy_clips, normalized, copies=2, seed=1, cache=cache)
 
 
-@pytest.mark.parametrize("change", ["seed", "copies", "frontend", "clips", "augmentation"])
+@pytest.mark.parametrize(
+    "change", ["seed", "copies", "frontend", "clips", "sounds", "augmentation"]
+)
 def test_key_changes_with_what_the_values_depend_on(
     change: str,
     toy_clips: list[Clip],
@@ -76,8 +77,9 @@ def test_key_changes_with_what_the_values_depend_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clips, spec, copies, seed = toy_clips, toy_frontend, 2, 1
-    before = dataset._key(clips, spec, copies, seed)
-    assert before == dataset._key(clips, spec, copies, seed)
+    material = MaterialPaths()
+    before = dataset._key(clips, spec, copies, seed, material)
+    assert before == dataset._key(clips, spec, copies, seed, material)
     if change == "seed":
         seed = 2
     elif change == "copies":
@@ -86,9 +88,11 @@ def test_key_changes_with_what_the_values_depend_on(
         spec = {**spec, "level_dbfs": -20.0}
     elif change == "clips":
         clips = clips[1:]
+    elif change == "sounds":
+        material = MaterialPaths(noises=(toy_clips[0].path,))
     else:
         monkeypatch.setattr(dataset.augment, "gain", lambda samples, rng: samples)
-    assert dataset._key(clips, spec, copies, seed) != before
+    assert dataset._key(clips, spec, copies, seed, material) != before
 
 
 def test_unreadable_clip_leaves_no_cache(
@@ -104,9 +108,8 @@ def test_unreadable_clip_leaves_no_cache(
 
 
 def without_clips(matrices: np.ndarray) -> dataset.Dataset:
-    speeds = np.zeros(matrices.shape[:2], np.int8)
-    time_maps = np.zeros((*speeds.shape, 2), np.float32)
-    return dataset.Dataset(matrices, matrices[0], speeds, time_maps, [], [])
+    time_maps = np.zeros((*matrices.shape[:2], 2), np.float32)
+    return dataset.Dataset(matrices, matrices[0], time_maps, [], [])
 
 
 @pytest.mark.parametrize("layout", ["frames_features", "features_frames"])
