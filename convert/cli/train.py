@@ -62,6 +62,20 @@ from .options import figure_for, progress, seed_option
     help="Learn from this corpus alone; again for more of them. [default: from all]",
 )
 @click.option(
+    "--ordinary",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="INDEX",
+    help="Index of ordinary speech without labels: columns path, corpus, speaker. Taken for "
+    "neutral, softly; some speakers are held out to measure on.",
+)
+@click.option(
+    "--sounds",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Recorded noise and rooms for the copies: its index.csv has the columns path and kind "
+    "(ambience or room).",
+)
+@click.option(
     "--teacher/--no-teacher",
     "with_teacher",
     default=True,
@@ -98,6 +112,8 @@ def train(
     epochs: int,
     copies: int,
     corpora: tuple[str, ...],
+    ordinary: Path | None,
+    sounds: Path | None,
     with_teacher: bool,
     seed: int,
     name: str,
@@ -113,26 +129,31 @@ def train(
     their labels. [default: SER_CORPORA, ../shared/corpora] Labels and language are yours. Where
     there is no split, a fifth of the speakers becomes dev.
 
+    Ordinary speech (--ordinary) and recorded noise and rooms (--sounds) make the model less sure
+    of emotions in people and places that it does not know.
+
     The network learns from the clips of the split "train"; those of "dev", of all corpora, give
     the stated accuracy, the temperature and the threshold. The same command with the same seed
     gives the same model on the same machine.
     """
     # Read by libraries when they are loaded; the processes that compute features inherit it.
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-    from ..corpus.clips import choose, read_index
+    from ..corpus.clips import choose, read_index, read_ordinary
     from ..evaluate import curves
     from ..train import dataset, fit, pipeline
 
     figure = None if picture is None else figure_for(picture)
     cache = cache or dataset.default_cache()
+    clips = choose(read_index(index), corpora)
     metadata = pipeline.train(
-        choose(read_index(index), corpora),
+        [*clips, *(read_ordinary(ordinary) if ordinary else [])],
         frontends.read(frontend_file) if frontend_file else frontends.preset(preset),
         pipeline.configure(architecture, with_teacher=with_teacher, epochs=epochs, seed=seed),
         output,
         name=name,
         copies=copies,
         cache=cache,
+        sounds=sounds,
         resume=resume,
         jobs=jobs,
         progress=progress,

@@ -13,6 +13,7 @@ from ser_edge.frontend import FrontendSpec
 from ..corpus.clips import Clip, labels_of, shares_speakers
 from . import architectures, release, whisper
 from .config import TrainingConfig
+from .labels import NEUTRAL
 
 MIN_CLIPS = 3  # of a label, to learn it from
 
@@ -41,9 +42,14 @@ def check(
         ser_edge.errors.DependencyError: the teacher's weights are not installed.
     """
     release.check_splits(clips)
-    train = [clip for clip in clips if clip.split == "train"]
-    dev = [clip for clip in clips if clip.split == "dev"]
+    train = [clip for clip in clips if clip.split == "train" and clip.label]
+    dev = [clip for clip in clips if clip.split == "dev" and clip.label]
     _check_labels(train, dev)
+    if any(not clip.label for clip in clips) and NEUTRAL not in labels_of(train):
+        raise SerEdgeError(
+            f"ordinary speech is taken for {NEUTRAL!r}, which is none of the labels: "
+            f"{', '.join(labels_of(train))}"
+        )
     _check_frontend(FrontendSpec.parse(spec), config)
     if config.needs_teacher:
         whisper.weights_file()

@@ -92,4 +92,4 @@ def drawing_probabilities(
         if chosen.any():
             part = [clip for clip, is_chosen in zip(clips, chosen) if is_chosen]
             probabilities[chosen] = share * sampling_probabilities(part, corpus_exponent)
-    return probabilities / probabilities.sum()
+    return np.asarray(probabilities / probabilities.sum(), dtype=np.float64)

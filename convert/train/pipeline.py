@@ -53,6 +53,7 @@ def train(
     name: str,
     copies: int,
     cache: Path,
+    sounds: Path | None = None,
     resume: bool = False,
     jobs: int = 2,
     progress: Progress = lambda what: lambda done, total: None,
@@ -62,13 +63,15 @@ def train(
     """Train a model on labelled clips, quantize, measure and pack it.
 
     Args:
-        clips: of both splits.
+        clips: of both splits; those without a label are ordinary speech.
         spec: the front end, as in a model's metadata; its normalization is computed here.
         config: the hyper-parameters.
         output: the model file to write.
         name: of the model, and of the run in the cache.
         copies: augmented copies of every training clip.
         cache: folder for features, embeddings and runs.
+        sounds: folder of recorded noise and rooms for the augmented copies, see
+            :func:`ser_edge.convert.corpus.noise.read_sounds`.
         resume: go on from the last checkpoint of the run.
         jobs: processes that compute features and targets.
         progress: makes the callbacks for the slow parts.
@@ -100,7 +103,13 @@ def train(
         teacher_card["teacher"] = teacher.describe(targets, clips)
         report(teacher_card)
     data = dataset.load(
-        clips, spec, copies=copies, cache=cache, jobs=jobs, progress=progress("features")
+        clips,
+        spec,
+        copies=copies,
+        cache=cache,
+        sounds=sounds,
+        jobs=jobs,
+        progress=progress("features"),
     )
     spec = normalized(spec, data)
     folder = run_folder(cache, name)

@@ -30,6 +30,7 @@ from ..evaluate.metrics import (
 )
 from ..export import embedding
 from ..package import pack
+from .labels import NEUTRAL
 
 _SPLITS = {
     False: "dev: speakers that are not in the training data",
@@ -46,6 +47,7 @@ def check_splits(clips: Sequence[Clip]) -> None:
         SerEdgeError: no clip is in the split "train", or none of the corpora in it has clips in
             the split "dev".
     """
+    clips = [clip for clip in clips if clip.label]
     learned = _learned(clips)
     if not learned:
         raise SerEdgeError("no clip of the index is in the split 'train'")
@@ -69,13 +71,14 @@ def calibrate_and_pack(
     The temperature calibrates the confidences (Guo et al. 2017) and the threshold rejects the
     least confident predictions. Both are chosen on the dev clips of the corpora that the model
     learned from. The accuracy is stated for all corpora with dev clips: for those that it did not
-    learn from it is that on recordings of an unknown kind.
+    learn from it is that on recordings of an unknown kind. Of ordinary speech, clips without a
+    label, it is stated how much is taken for an emotion.
 
     Args:
         flatbuffer: a TensorFlow Lite model.
         metadata: what is known before: everything but ``decision``, ``accuracy`` and what
             :func:`pack` fills in.
-        clips: the labelled clips of both splits.
+        clips: of both splits.
         output: the file to write.
         progress: called with the number of dev clips done and their total.
 
@@ -86,14 +89,16 @@ def calibrate_and_pack(
         SerEdgeError: as :func:`check_splits`.
     """
     check_splits(clips)
-    dev = [clip for clip in clips if clip.split == "dev"]
+    dev = [clip for clip in clips if clip.split == "dev" and clip.label]
+    ordinary = [clip for clip in clips if clip.split == "dev" and not clip.label]
     window_seconds = FrontendSpec.parse(metadata["frontend"]).window_seconds
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "draft.tflite"
         pack(flatbuffer, {**metadata, "decision": default_rules(window_seconds)}, draft)
-        raw = predict(draft, dev, progress=progress)
+        predicted = predict(draft, [*dev, *ordinary], progress=progress)
+    raw = predicted[: len(dev)]
     labels = label_indices(dev, metadata["labels"])
-    learned = _learned(clips)
+    learned = _learned([clip for clip in clips if clip.label])
     own = np.array([clip.corpus in learned for clip in dev])
     own_clips = [clip for clip in dev if clip.corpus in learned]
     temperature = fit_temperature(labels[own], raw[own], weights=speaker_weights(own_clips))
@@ -117,6 +122,13 @@ def calibrate_and_pack(
             "accuracy_all": round(everything.accuracy, 4),
         },
     }
+    if ordinary:
+        accuracy["ordinary_speech"] = _on_ordinary_speech(
+            temperature_scaled(predicted[len(dev) :], temperature),
+            ordinary,
+            neutral=list(metadata["labels"]).index(NEUTRAL),
+            threshold=threshold,
+        )
     decision = default_rules(window_seconds, temperature=temperature, threshold=threshold)
     complete = {**metadata, "decision": decision, "accuracy": accuracy}
     if not embedding.is_plain(flatbuffer):
@@ -124,6 +136,20 @@ def calibrate_and_pack(
     train = spread([c for c in clips if c.split == "train"], embedding.STATISTICS_CLIPS)
     embedding.embed(flatbuffer, complete, train, Path(output))
     return model_file.read_metadata(output)
+
+
+def _on_ordinary_speech(
+    probabilities: NDArray[np.float64], clips: Sequence[Clip], *, neutral: int, threshold: float
+) -> dict[str, Any]:
+    """How ordinary speech of people not in the training data is taken."""
+    emotional = probabilities.argmax(axis=1) != neutral
+    confident = probabilities.max(axis=1) >= threshold
+    return {
+        "speakers": len({(clip.corpus, clip.speaker) for clip in clips}),
+        "clips": len(clips),
+        "emotional": round(float(np.mean(emotional & confident)), 4),
+        "neutral": round(float(np.mean(~emotional)), 4),
+    }
 
 
 def predict(

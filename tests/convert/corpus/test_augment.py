@@ -147,7 +147,6 @@ def test_augmented_clip_has_a_time_map() -> None:
     click = np.zeros(2 * RATE, np.float32)
     click[RATE] = 1.0
     delayed = 0
-    speeds = set()
     for seed in range(40):
         found = augment.random_augmentation(click, RATE, np.random.default_rng(seed))
         place = float(np.argmax(np.abs(found.samples))) / RATE
