@@ -1,0 +1,298 @@
+"""How training recipes do on corpora and on ordinary speech that they left out.
+
+    python -m tests.bench.leave_corpus_out --ordinary INDEX --sounds FOLDER [--index INDEX]
+        [--cache FOLDER] [--plot FILE] [RECIPE ...]
+
+Every fold leaves out whole corpora of emotions, and corpora of ordinary speech, from training,
+normalization and teacher, and predicts all of their clips with the float model. Several corpora
+are left out at once, which is stricter than one at a time and four times cheaper. The recipes
+are rows of docs/training.md. Few epochs and short fits of the teacher keep a fold to about 15
+minutes on one core; folds that are done are read from the cache, broken ones go on from their
+last epoch. The table is in Markdown.
+
+- false emotions: clips of ordinary speech left out that get an emotion at a probability of 0.5,
+  at the temperature that the dev speakers of the corpora learned from give.
+- The frontier moves the probability of neutral by a factor: what a prior could have done.
+
+Noise that is mixed in, babble of training clips among it, is drawn once, for all folds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_edge.cli.show.plot import open_figure, save_figure
+from ser_edge.convert import frontends
+from ser_edge.convert.backend import compute_in_one_order
+from ser_edge.convert.cli.options import progress
+from ser_edge.convert.corpus.clips import (
+    LABELS,
+    Clip,
+    label_indices,
+    read_index,
+    read_ordinary,
+)
+from ser_edge.convert.evaluate.metrics import (
+    expected_calibration_error,
+    fit_temperature,
+    measure_by_corpus,
+)
+from ser_edge.convert.files import draft
+from ser_edge.convert.train import dataset, fit, pipeline, teacher
+from ser_edge.convert.train.config import TrainingConfig
+from ser_edge.convert.train.labels import NEUTRAL
+from ser_edge.model import temperature_scaled
+
+EPOCHS = 5
+COPIES = 2
+TEACHER_FOLDS = 3
+TEACHER_EPOCHS = 6
+THRESHOLD = 0.5  # probability of an emotion that counts as false on ordinary speech
+FACTORS = np.exp([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0])  # of neutral's probability
+
+FOUR = ("crema_d", "ravdess", "emo_db", "nemo")  # what the first bundled models learned from
+
+
+class Fold(NamedTuple):
+    """What is left out together."""
+
+    emotional: tuple[str, ...]
+    ordinary: tuple[str, ...]
+
+
+FOLDS = (
+    Fold(("ravdess", "emotale", "eyase"), ("picovoice", "kor")),
+    Fold(("emo_db", "aesdd", "ased"), ("pansori", "speechocean")),
+    Fold(("crema_d",), ("picovoice", "speechocean")),
+)
+
+
+class Recipe(NamedTuple):
+    """A row of the table."""
+
+    title: str
+    settings: Mapping[str, Any] = MappingProxyType({})  # of TrainingConfig, if they differ
+    corpora: tuple[str, ...] = ()  # learned from; empty: all
+    ordinary: bool = True  # learned from, too
+
+
+RECIPES = {
+    "four": Recipe("four studios", corpora=FOUR, ordinary=False),
+    "all": Recipe("all corpora", ordinary=False),
+    "default": Recipe("and ordinary speech"),
+    "few": Recipe("less of it", {"ordinary_fraction": 0.1}),
+    "sure": Recipe("neutral for certain", {"ordinary_neutral": 0.95}),
+    "labels": Recipe("no teacher's probabilities", {"distillation_weight": 0.3}),
+}
+
+PREDICTIONS = "predictions.npy"
+
+
+def run(
+    recipe: str,
+    fold: Fold,
+    data: dataset.Dataset,
+    embeddings: teacher.Embeddings,
+    folder: Path,
+) -> tuple[list[Clip], NDArray[np.float64]]:
+    """Clips that the fold did not learn from, and their probabilities, shape (n, n_labels)."""
+    chosen = RECIPES[recipe]
+    left_out = {*fold.emotional, *fold.ordinary}
+    learned, unknown = [], []
+    for row, clip in enumerate(data.train_clips):
+        if clip.corpus in left_out:
+            unknown.append(row)
+        elif clip.corpus in (chosen.corpora or {clip.corpus}) if clip.label else chosen.ordinary:
+            learned.append(row)
+    dev = [
+        row
+        for row, clip in enumerate(data.dev_clips)
+        if clip.corpus in left_out | {data.train_clips[known].corpus for known in learned}
+    ]
+    known_clips = [data.train_clips[row] for row in learned]
+    clips = [*(data.train_clips[row] for row in unknown), *(data.dev_clips[row] for row in dev)]
+    if (folder / PREDICTIONS).exists():
+        return clips, np.load(folder / PREDICTIONS)
+    spec = frontends.preset("compact")
+    targets = teacher.targets_from(
+        [embeddings[row] for row in learned],
+        known_clips,
+        spec["window_seconds"],
+        cache=folder.parent.parent,
+        jobs=1,
+        folds=TEACHER_FOLDS,
+        epochs=TEACHER_EPOCHS,
+    )
+    part = replace(
+        data,
+        train=data.train[:, learned],
+        dev=np.concatenate([data.train[0, unknown], data.dev[dev]]),
+        time_maps=data.time_maps[:, learned],
+        train_clips=known_clips,
+        dev_clips=clips,
+    )
+    spec = pipeline.normalized(spec, part)
+    model = fit.train(
+        part,
+        spec,
+        TrainingConfig(epochs=EPOCHS, **chosen.settings),
+        folder=folder,
+        targets=targets,
+        resume=True,
+        report=lambda line: print(recipe, folder.name, json.dumps(line), file=sys.stderr),
+    )
+    predictions = model.predict(dataset.normalize(part.dev, spec), verbose=0).astype(np.float64)
+    with draft(folder / PREDICTIONS) as partial:
+        np.save(partial, predictions)
+    return clips, predictions
+
+
+class Figures(NamedTuple):
+    """What is measured at one factor of neutral's probability."""
+
+    left_out: dict[str, float]  # UAR by corpus left out
+    known: dict[str, float]  # UAR by corpus learned from, on its dev speakers
+    calibration_error: float  # on the corpora left out, their mean
+    false_emotions: float  # share of ordinary speech, mean over its corpora
+    neutral: float  # the same, of what is most probably neutral
+
+
+def measure(
+    parts: Sequence[tuple[Fold, list[Clip], NDArray[np.float64]]], factor: float
+) -> Figures:
+    """The figures over all folds."""
+    left_out: dict[str, float] = {}
+    known: dict[str, list[float]] = {}
+    errors, false_emotions, neutral = [], [], []
+    at = LABELS.index(NEUTRAL)
+    for fold, clips, predictions in parts:
+        shifted = predictions * np.where(np.arange(len(LABELS)) == at, factor, 1.0)
+        shifted /= shifted.sum(axis=1, keepdims=True)
+        names = np.array([clip.corpus for clip in clips])
+        own = ~np.isin(names, [*fold.emotional, *fold.ordinary])
+        own &= [bool(clip.label) for clip in clips]
+        own_labels = label_indices([clip for clip, is_own in zip(clips, own) if is_own])
+        calibrated = temperature_scaled(shifted, fit_temperature(own_labels, shifted[own]))
+        for name in dict.fromkeys(names):
+            rows = np.flatnonzero(names == name)
+            probabilities = calibrated[rows]
+            if name in fold.ordinary:
+                emotional = probabilities.argmax(axis=1) != at
+                confident = probabilities.max(axis=1) >= THRESHOLD
+                false_emotions.append(float(np.mean(emotional & confident)))
+                neutral.append(float(np.mean(~emotional)))
+                continue
+            part = [clips[row] for row in rows if clips[row].label]
+            if not part:
+                continue
+            labels = label_indices(part)
+            speakers = [clip.speaker for clip in part]
+            uar = measure_by_corpus(labels, probabilities, speakers, [name] * len(part))[name].uar
+            if name in fold.emotional:
+                left_out[name] = uar
+                errors.append(expected_calibration_error(labels, probabilities))
+            else:
+                known.setdefault(name, []).append(uar)
+    return Figures(
+        left_out,
+        {name: float(np.mean(values)) for name, values in known.items()},
+        float(np.mean(errors)),
+        float(np.mean(false_emotions)),
+        float(np.mean(neutral)),
+    )
+
+
+def rows(title: str, figures: Figures, corpora: Sequence[str]) -> str:
+    """A row of the table."""
+    mean = np.mean(list(figures.left_out.values()))
+    known = [figures.known[name] for name in FOUR if name in figures.known]
+    cells = [f"{100 * figures.left_out[name]:.1f}" for name in corpora]
+    cells += [f"**{100 * mean:.1f}**", f"{figures.calibration_error:.2f}"]
+    cells += [f"{100 * figures.false_emotions:.0f} %", f"{100 * figures.neutral:.0f} %"]
+    cells += [f"{100 * np.mean(known):.1f}"]
+    return f"| {title} | {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--index", type=Path)
+    parser.add_argument("--ordinary", type=Path, required=True)
+    parser.add_argument("--sounds", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, default=dataset.default_cache())
+    parser.add_argument("--plot", help="the frontiers, into this file")
+    parser.add_argument("--folds", type=int, default=len(FOLDS), help="the first ones alone")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("recipes", metavar="RECIPE", nargs="*", help=f"of {', '.join(RECIPES)}")
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.recipes if name not in RECIPES]
+    if unknown:
+        parser.error(f"no recipe {unknown[0]!r} (known: {', '.join(RECIPES)})")
+    compute_in_one_order()
+    ordinary = [replace(clip, split="train") for clip in read_ordinary(arguments.ordinary)]
+    clips = [*read_index(arguments.index), *ordinary]
+    spec = frontends.preset("compact")
+    common = {"cache": arguments.cache, "jobs": arguments.jobs}
+    data = dataset.load(
+        clips,
+        spec,
+        copies=COPIES,
+        sounds=arguments.sounds,
+        progress=progress("features"),
+        **common,
+    )
+    embeddings = teacher.embed(
+        data.train_clips, spec["window_seconds"], progress=progress("teacher"), **common
+    )
+    folds = FOLDS[: arguments.folds]
+    corpora = [name for fold in folds for name in fold.emotional]
+    head = [*corpora, "mean", "ECE", "false emotions", "neutral", "the four, dev"]
+    print(f"| learned from | {' | '.join(head)} |\n{'|---' * (1 + len(head))}|", flush=True)
+    frontiers = {}
+    for name in arguments.recipes or RECIPES:
+        parts = []
+        for number, fold in enumerate(folds, 1):
+            folder = arguments.cache / "leave-corpus-out" / name / str(number)
+            parts.append((fold, *run(name, fold, data, embeddings, folder)))
+        at_factors = [measure(parts, factor) for factor in FACTORS]
+        frontiers[name] = [
+            (figures.false_emotions, float(np.mean(list(figures.left_out.values()))))
+            for figures in at_factors
+        ]
+        plain = at_factors[list(FACTORS).index(1.0)]
+        print(rows(RECIPES[name].title, plain, corpora), flush=True)
+    for name, points in frontiers.items():
+        shown = ", ".join(f"{100 * false:.0f} % {100 * uar:.1f}" for false, uar in points)
+        print(f"\n{RECIPES[name].title}, false emotions and UAR: {shown}")
+    if arguments.plot:
+        draw(frontiers, arguments.plot)
+
+
+def draw(frontiers: dict[str, list[tuple[float, float]]], path: str) -> None:
+    """A curve a recipe: false emotions from left to right, UAR upwards."""
+    figure = open_figure(path)
+    axes = figure.subplots()
+    for name, points in frontiers.items():
+        x, y = zip(*sorted((100 * false, 100 * uar) for false, uar in points))
+        axes.plot(x, y, marker="o", label=RECIPES[name].title)
+    axes.set_xlabel("ordinary speech taken for an emotion (%)")
+    axes.set_ylabel("UAR on corpora left out (%)")
+    axes.legend()
+    save_figure(figure, path)
+
+
+if __name__ == "__main__":
+    main()
