@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_edge import audio
 from ser_edge.frontend import Frontend, FrontendSpec
 
 from ..corpus import augment

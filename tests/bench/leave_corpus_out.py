@@ -55,6 +55,7 @@ from ser_edge.convert.files import draft
 from ser_edge.convert.train import dataset, fit, pipeline, teacher
 from ser_edge.convert.train.config import TrainingConfig
 from ser_edge.convert.train.labels import NEUTRAL
+from ser_edge.frontend import FrontendSpec
 from ser_edge.model import temperature_scaled
 
 EPOCHS = 5
@@ -131,7 +132,7 @@ def run(
     targets = teacher.targets_from(
         [embeddings[row] for row in learned],
         known_clips,
-        spec["window_seconds"],
+        FrontendSpec.parse(spec).window_seconds,
         cache=folder.parent.parent,
         jobs=1,
         folds=TEACHER_FOLDS,
@@ -255,7 +256,10 @@ def main() -> None:
         **common,
     )
     embeddings = teacher.embed(
-        data.train_clips, spec["window_seconds"], progress=progress("teacher"), **common
+        data.train_clips,
+        FrontendSpec.parse(spec).window_seconds,
+        progress=progress("teacher"),
+        **common,
     )
     folds = FOLDS[: arguments.folds]
     corpora = [name for fold in folds for name in fold.emotional]
