@@ -58,7 +58,7 @@ from ser_edge.convert.train.labels import NEUTRAL
 from ser_edge.frontend import FrontendSpec
 from ser_edge.model import temperature_scaled
 
-EPOCHS = 5
+EPOCHS = 6
 COPIES = 2
 TEACHER_FOLDS = 3
 TEACHER_EPOCHS = 6

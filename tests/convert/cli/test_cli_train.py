@@ -81,7 +81,7 @@ def test_train_writes_a_model_that_runs(
         ("index", "path,corpus\n", "lacks the column 'label'"),
         ("--corpus", "", "no training clips of a corpus"),
         ("--frontend", "not json", "is not JSON"),
-        ("--frontend", "{}", "frontend.sample_rate is missing"),
+        ("--frontend", "{}", "frontend.steps is missing"),
         ("--frontend", "[]", "frontend is not an object"),
     ],
 )

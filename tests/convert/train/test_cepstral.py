@@ -81,7 +81,7 @@ def test_what_cannot_be_changed_is_left_alone(features: cepstral.Features) -> No
     assert changed(SPEC, features)
     assert not changed(frontends.preset("seed"), features[:, :22])
     bare = frontends.preset("compact")
-    del bare["steps"][5]["stack"][2:]
+    del bare["steps"][-2]["stack"][2:]
     assert not changed(bare, features[:, :, :2])
 
 
