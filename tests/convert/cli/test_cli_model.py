@@ -86,7 +86,7 @@ def test_a_file_that_describes_no_front_end(tmp_path: Path) -> None:
     path = tmp_path / "frontend.json"
     for text, sentence in (
         ("{", "is not JSON"),
-        ("{}", "frontend.sample_rate is missing"),
+        ("{}", "frontend.steps is missing"),
         ("[]", "frontend is not an object"),
     ):
         path.write_text(text)
