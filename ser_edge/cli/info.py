@@ -76,7 +76,8 @@ def _page(description: dict[str, Any], frontend: FrontendSpec) -> Iterator[str]:
             yield from _wrapped(name, _text(fact))
         if name == "input":
             for line in frontend.lines():
-                yield from _wrapped("", f"- {_text(line)}")
+                first, *others = _wrapped("", f"- {_text(line)}")
+                yield from (first, *(f"  {other}" for other in others))
     if "profile" in description:
         yield from _wrapped("profile", _text(_profile(description["profile"])))
     yield from _accuracy(description.get("accuracy"))

@@ -18,6 +18,10 @@ from ser_edge.frontend.steps import Function, function
 if TYPE_CHECKING:
     from ser_edge.audio import AudioSource
 
+# These hold the spectra of all frames at once, and of several kinds.
+_WHOLE_SPECTRA = ("chroma_stft", "spectral_centroid", "spectral_contrast")
+_MAX_SPECTRA = 6_000_000  # values: a minute at 48 kHz in frames of 2048, a quarter apart
+
 
 class Frontend:
     """Computes a model's input as its front end is described.
@@ -179,8 +183,15 @@ class Frontend:
             elif step.name == "pad":
                 fewest, most = max(fewest, samples), max(most, samples)
         for feature in self.spec.features:
-            if most > MAX_FRAMES * feature.arguments.get("hop_length", np.inf):
+            frames = most / feature.arguments.get("hop_length", np.inf)
+            if frames > MAX_FRAMES:
                 raise ModelError(f"{feature.name} has over {MAX_FRAMES} frames in a window")
+            bins = feature.arguments.get("n_fft", 0) // 2
+            if feature.name in _WHOLE_SPECTRA and frames * bins > _MAX_SPECTRA:
+                raise ModelError(
+                    f"{feature.name} has spectra of {frames * bins:.0f} values in a window, but "
+                    f"{_MAX_SPECTRA} are the most"
+                )
         return fewest, most
 
     def _fewest(self, most: int) -> int:

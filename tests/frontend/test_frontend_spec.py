@@ -18,6 +18,7 @@ from tests.helpers.models import METADATA
 
 LOAD = {"name": "load", "sample_rate": 16000, "duration": 1.0}
 MFCC = {"name": "features", "stack": [{"name": "mfcc", "n_mfcc": 13}]}
+CHROMA = {"name": "chroma_stft", "n_fft": 8192, "hop_length": 256}
 POOL = {"name": "pool", "axis": "time"}
 
 EVERY_STEP: list[dict[str, Any]] = [
@@ -166,6 +167,14 @@ def test_what_is_no_description_is_refused(steps: Any, sentence: str) -> None:
         (
             [LOAD, {"name": "pad", "samples": 3_000_000}, MFCC],
             "mfcc has over 5000 frames in a window",
+        ),
+        (
+            [
+                {**LOAD, "duration": 60.0},
+                {"name": "features", "stack": [CHROMA]},
+                POOL,
+            ],
+            "chroma_stft has spectra of 15360000 values in a window, but 6000000 are the most",
         ),
         (
             [LOAD, MFCC, POOL, {"name": "reshape", "shape": [14]}],
