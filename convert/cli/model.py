@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
+from ser_edge.frontend import FrontendSpec
 from ser_edge.metadata import QUANTIZATIONS
 
-from .. import files, frontends
+from .. import files, frontends, scaler
 from ..export.pipeline import DisagreementError, ExpectationError, Options, convert_model
 from ..export.verify import Verification
 from .options import progress
@@ -33,6 +34,12 @@ _PATH = click.Path(exists=True, path_type=Path)
     "frontend_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The front end as JSON, in the form of a model's metadata.",
+)
+@click.option(
+    "--scaler",
+    "scaler_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What the training data were normalized by: .npz or JSON with mean and scale.",
 )
 @click.option(
     "--labels",
@@ -123,6 +130,7 @@ def model(
     output: Path,
     preset: str | None,
     frontend_file: Path | None,
+    scaler_file: Path | None,
     labels: str | None,
     architecture: Path | None,
     force_labels: bool,
@@ -161,6 +169,8 @@ def model(
     if report is not None and verify is None and expect is None:
         raise click.UsageError("--report needs --verify or --expect")
     spec = frontends.read(frontend_file) if frontend_file else frontends.preset(str(preset))
+    if scaler_file is not None:
+        spec = scaler.add(FrontendSpec.parse(spec), scaler_file).to_dict()
     options = Options(
         spec=spec,
         labels=[label.strip() for label in in_order],

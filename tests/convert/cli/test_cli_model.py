@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from ser_edge.convert import frontends
 from ser_edge.convert.cli import main
+from ser_edge.model import Model
 from tests.helpers.audio import voice
 
 SOURCE = Path(__file__).parents[1] / "data" / "keras3_sequential.keras"
@@ -20,7 +21,6 @@ FRONTEND = {
     "window_seconds": 1.0,
     "features": [{"name": "mfcc", "n_mfcc": 6, "n_mels": 20, "n_fft": 512, "hop_length": 400}],
     "layout": "frames_features",
-    "normalization": {"mean": [0.0] * 6, "std": [100.0] * 6},
 }
 
 
@@ -41,7 +41,10 @@ def test_converts_verifies_and_inspects(tmp_path: Path, frontend: Path) -> None:
     for number, rate in enumerate((8000, 11025, 16000)):
         soundfile.write(tmp_path / f"{number}.wav", voice(0.5 + 0.3 * number, rate=rate), rate)
     output, report = tmp_path / "out.tflite", tmp_path / "report.json"
+    scaler = tmp_path / "scaler.npz"
+    np.savez(scaler, mean=np.zeros(6), scale=np.full(6, 100.0))
     arguments = ("--labels", "yes, no,maybe", "--frontend", frontend, "--name", "tiny")
+    arguments += ("--scaler", scaler)
     result = run(
         "model", SOURCE, "-o", output, *arguments, "--verify", tmp_path, "--report", report
     )
@@ -58,6 +61,9 @@ def test_converts_verifies_and_inspects(tmp_path: Path, frontend: Path) -> None:
     found = json.loads(run("inspect", "--json", output).stdout)
     assert found["inputs"][0]["shape"] == [1, 21, 6]
     assert sum(found["bytes"].values()) == output.stat().st_size
+    normalization = Model(output).frontend.spec.normalization
+    assert normalization is not None
+    assert normalization.arguments == {"by": "training", "mean": (0,) * 6, "std": (100,) * 6}
     assert found["metadata"]["name"] == "tiny"
 
 
@@ -95,6 +101,17 @@ def test_a_file_that_describes_no_front_end(tmp_path: Path) -> None:
         assert result.exit_code == 1
         assert sentence in result.stderr
         assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_scaler_of_something_else(tmp_path: Path, frontend: Path) -> None:
+    path = tmp_path / "scaler.json"
+    path.write_text('{"mean": [1, 2, 3]}')
+    arguments = ("--frontend", frontend, "--labels", "yes,no,maybe", "--scaler", path)
+    result = run("model", SOURCE, "-o", tmp_path / "out.tflite", *arguments)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"Error: the scaler {path} has 3 values, where the front end gives 6 features\n"
+    )
 
 
 def test_a_source_that_is_not_there(tmp_path: Path, frontend: Path) -> None:
