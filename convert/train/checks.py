@@ -11,9 +11,10 @@ from ser_edge.errors import AudioError, SerEdgeError
 from ser_edge.frontend import FrontendSpec
 
 from ..corpus.clips import Clip, labels_of, shares_speakers
-from . import architectures, release, whisper
+from . import architectures, release
 from .config import TrainingConfig
 from .labels import NEUTRAL
+from .teacher import whisper
 
 MIN_CLIPS = 3  # of a label, to learn it from
 

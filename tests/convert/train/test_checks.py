@@ -10,7 +10,8 @@ import pytest
 
 from ser_edge.convert import frontends
 from ser_edge.convert.corpus.clips import Clip
-from ser_edge.convert.train import checks, pipeline, whisper
+from ser_edge.convert.train import checks, pipeline
+from ser_edge.convert.train.teacher import whisper
 from ser_edge.errors import DependencyError, SerEdgeError
 from tests.helpers.training import TINY
 

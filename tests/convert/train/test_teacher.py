@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ser_edge.convert.corpus.clips import LABELS, Clip, label_indices
-from ser_edge.convert.train import teacher, whisper
+from ser_edge.convert.train import teacher
+from ser_edge.convert.train.teacher import whisper
 from ser_edge.errors import AudioError, DependencyError
 
 pytestmark = pytest.mark.slow  # the encoder and the fits of the teacher head

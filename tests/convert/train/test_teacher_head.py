@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ser_edge.convert.corpus.clips import LABELS, Clip, label_indices
-from ser_edge.convert.train import teacher_head
+from ser_edge.convert.train.teacher import head
 from ser_edge.errors import SerEdgeError
 
 pytest.importorskip("tensorflow")
@@ -28,9 +28,7 @@ def over_time(marks: np.ndarray) -> np.ndarray:
 
 def predicted(embeddings: np.ndarray, lengths: int = 3) -> np.ndarray:
     filled = np.full(len(embeddings), lengths)
-    return teacher_head.out_of_fold_predictions(
-        embeddings, filled, CLIPS, jobs=2, folds=2, epochs=8
-    )
+    return head.out_of_fold_predictions(embeddings, filled, CLIPS, jobs=2, folds=2, epochs=8)
 
 
 @pytest.mark.slow
@@ -64,4 +62,4 @@ def test_one_speaker_is_too_few() -> None:
     alone = [clip for clip in CLIPS if clip.speaker == "speaker 0"]
     embeddings = np.zeros((len(alone), 3, 2), dtype=np.float16)
     with pytest.raises(SerEdgeError, match="two speakers"):
-        teacher_head.out_of_fold_predictions(embeddings, np.full(len(alone), 3), alone)
+        head.out_of_fold_predictions(embeddings, np.full(len(alone), 3), alone)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ser_edge.convert.train import whisper
+from ser_edge.convert.train.teacher import whisper
 from ser_edge.errors import DependencyError, ModelError
 
 

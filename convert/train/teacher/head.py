@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from ser_edge.errors import SerEdgeError
 
-from ..backend import compute_in_one_order, tensorflow
-from ..corpus.clips import Clip, labels_of
-from . import pool
-from .labels import drawing_probabilities, possible_labels, soft_labels
+from ...backend import compute_in_one_order, tensorflow
+from ...corpus.clips import Clip, labels_of
+from .. import pool
+from ..labels import drawing_probabilities, possible_labels, soft_labels
 
 FOLDS = 5  # parts of the speakers, each predicted by a fit on the others
 EPOCHS = 12  # each draws as many clips as there are

@@ -1,7 +1,7 @@
 """The teacher: what a large speech model makes of the training clips.
 
 It is the frozen encoder of Whisper (:mod:`.whisper`) and a small network on its embeddings
-(:mod:`.teacher_head`). The student learns from their targets (knowledge distillation, Hinton et
+(:mod:`.head`). The student learns from their targets (knowledge distillation, Hinton et
 al. 2015) and needs no teacher afterwards.
 """
 
@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from ser_edge import audio, features
 
-from ..corpus.clips import Clip, label_indices, labels_of
-from ..evaluate.metrics import measure_by_corpus
-from ..files import draft
-from . import pool, teacher_head, whisper
+from ...corpus.clips import Clip, label_indices, labels_of
+from ...evaluate.metrics import measure_by_corpus
+from ...files import draft
+from .. import pool
+from . import head, whisper
 
 FIRST_LAYER = 2  # of the encoder's layers that are used; lower ones hold sounds, not yet speakers
 HINT_DIMENSION = 64  # principal components of the embeddings, which are the student's targets
@@ -83,8 +84,8 @@ def targets_from(
     *,
     cache: Path,
     jobs: int = 2,
-    folds: int = teacher_head.FOLDS,
-    epochs: int = teacher_head.EPOCHS,
+    folds: int = head.FOLDS,
+    epochs: int = head.EPOCHS,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> TeacherTargets:
     """The targets on clips whose embeddings are known.
@@ -235,7 +236,7 @@ def _out_of_fold(
 ) -> Floats:
     """The teacher head's out-of-fold predictions, from the cache or computed."""
     listing = [(str(clip.path), clip.speaker, clip.label) for clip in clips]
-    settings = [n_steps, folds, epochs, teacher_head.CONSTANTS]
+    settings = [n_steps, folds, epochs, head.CONSTANTS]
     key = hashlib.sha256(json.dumps([listing, settings]).encode())
     file = cache / f"out-of-fold-{key.hexdigest()[:16]}.npy"
     if not file.exists():
@@ -244,7 +245,7 @@ def _out_of_fold(
         for row, steps in enumerate(embeddings):
             lengths[row] = min(n_steps, len(steps))
             padded[row, : lengths[row]] = steps[:n_steps]
-        computed = teacher_head.out_of_fold_predictions(
+        computed = head.out_of_fold_predictions(
             padded, lengths, clips, jobs=jobs, folds=folds, epochs=epochs, progress=progress
         )
         cache.mkdir(parents=True, exist_ok=True)
