@@ -157,7 +157,7 @@ class _Thread:
 
 
 class Pool:
-    """Does jobs, the oldest first; those of live audio and the others take turns.
+    """Does jobs, the oldest first; those that cannot wait and the others take turns.
 
     Args:
         settings: how the workers classify.
@@ -212,7 +212,12 @@ class Pool:
         return len(self._jobs) + len(self._live)
 
     def submit(
-        self, order: dict[str, Any], bodies: Sequence[Readable] = (), *, live: bool = False
+        self,
+        order: dict[str, Any],
+        bodies: Sequence[Readable] = (),
+        *,
+        live: bool = False,
+        soon: bool = False,
     ) -> Future[Answer]:
         """Queue a job.
 
@@ -220,6 +225,7 @@ class Pool:
             order: what to do, for :class:`ser_edge.web.worker.Worker`.
             bodies: recordings or samples, which must stay open until it is done.
             live: whether it is a window of live audio.
+            soon: whether it need not wait for all others: of somebody who did not ask before.
 
         Raises:
             Busy: too many wait already.
@@ -228,7 +234,7 @@ class Pool:
         with self._changed:
             if self._closing or (not live and len(self._jobs) >= self._max_waiting):
                 raise Busy
-            (self._live if live else self._jobs).append(job)
+            (self._live if live or soon else self._jobs).append(job)
             self._changed.notify()
         return job.done
 

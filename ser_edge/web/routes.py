@@ -63,7 +63,7 @@ async def classify(request: Request) -> Response:
         lines = []
         for upload in recordings:
             try:
-                lines += await _lines(service, order, upload)
+                lines += await _lines(service, order, upload, request.client)
             except Problem as problem:
                 if len(recordings) == 1 or problem.exit_code != 1:
                     raise
@@ -76,8 +76,8 @@ async def classify(request: Request) -> Response:
     )
 
 
-async def _lines(service: Service, order: dict[str, Any], upload: Upload) -> list[str]:
-    answer = await service.ask({**order, "file": upload.name}, [upload.file])
+async def _lines(service: Service, order: dict[str, Any], upload: Upload, client: Any) -> list[str]:
+    answer = await service.ask({**order, "file": upload.name}, [upload.file], client)
     lines = checked(answer, upload.name).decode().splitlines()
     end = 0.0
     for line in lines:

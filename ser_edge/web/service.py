@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ser_edge.web.worker import Readable
 
 MAX_STREAMS = 16  # of clients' live audio, each with a thread that cuts windows
+_MAX_CLIENTS = 4096  # connections that are remembered
 NO_PROFILE = "none"  # asks for the model alone, where the service has a profile
 
 # What the exit codes of the command line say, in the words of HTTP.
@@ -85,6 +87,7 @@ class Service:
         )
         self.threads = ThreadPoolExecutor(MAX_STREAMS, thread_name_prefix="stream")
         self.streams = 0
+        self._clients: OrderedDict[Any, bool] = OrderedDict()  # connections that asked already
 
     def start(self) -> None:
         """Begin, in the event loop: until then nothing may wait."""
@@ -123,20 +126,37 @@ class Service:
             names["profile"] = profile.get("name", "sent")
         return names
 
-    async def ask(self, order: dict[str, Any], bodies: Sequence[Readable] = ()) -> Answer:
+    async def ask(
+        self, order: dict[str, Any], bodies: Sequence[Readable] = (), client: Any = None
+    ) -> Answer:
         """Have a job done.
+
+        Args:
+            order, bodies: as for ``Pool.submit``.
+            client: whose connection it is. Who asks for the first time need not wait for those who
+                ask all the time.
 
         Raises:
             HTTPException: 503: too many jobs wait already, or the worker was lost.
         """
         try:
-            return await asyncio.wrap_future(self.pool.submit(order, bodies))
+            soon = self._is_new(client)
+            return await asyncio.wrap_future(self.pool.submit(order, bodies, soon=soon))
         except Busy:
             raise HTTPException(
                 503, "too much is waiting already: try again", RETRY_AFTER
             ) from None
         except WorkerLost as error:
             raise Problem(422, str(error), 1) from None
+
+    def _is_new(self, client: Any) -> bool:
+        if client is None:
+            return False
+        known = self._clients.pop(client, False)
+        self._clients[client] = True
+        if len(self._clients) > _MAX_CLIENTS:
+            self._clients.popitem(last=False)
+        return not known
 
     async def close(self) -> None:
         """Finish what was begun."""

@@ -102,6 +102,15 @@ def clients(port: int, seconds: float, count: int, told: Any) -> None:
     told.put(time.process_time())
 
 
+def first_answer(port: int) -> float:
+    """Seconds that somebody waits who asks for the first time, as a page does."""
+    began = time.perf_counter()
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as connection:
+        connection.sendall(request(port))
+        answer(connection)
+    return time.perf_counter() - began
+
+
 def slow(port: int, seconds: float) -> None:
     """Send a byte a second, again after being left."""
     sent = request(port)
@@ -168,10 +177,12 @@ def main() -> None:
             threading.Thread(target=slow, args=[service.port, options.seconds], daemon=True).start()
         highest = start
         found: list[Any] = []
+        beside: list[float] = []
         while len(found) < options.clients + 1:  # the last is the processor time of all
             while not told.empty():
                 found.append(told.get())
             highest = max(highest, memory_mb(service))
+            beside.append(1e3 * first_answer(service.port))
             time.sleep(0.2)
         loaded.join()
         spent = [now - then for now, then in zip(processor_seconds(service), used)]
@@ -202,6 +213,10 @@ def main() -> None:
             "clients": round(clients_ms, 2),
         },
         "ratio_on_two_idle_cores": round(2 * classify_ms / all_ms, 2),
+        "first_answer_beside_ms": [
+            round(statistics.median(beside)),
+            round(sorted(beside)[int(0.95 * len(beside))]),
+        ],
         "median_wait_ms": round(1e3 * statistics.median(waits)),
         "memory_mb": {"resident": [round(start[0]), round(highest[0])],
                       "proportional": [round(start[1]), round(highest[1])]},

@@ -18,12 +18,14 @@ import argparse
 import compileall
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,9 +128,12 @@ class Root:
                 self.device.python,
                 self.device.platform,
                 self.device.constraint,
+                extra="web",
             )
         else:
-            wheels, missing = installer.resolve_armv7(wheel, self.device.python, _BOOKWORM_GLIBC)
+            wheels, missing = installer.resolve_armv7(
+                wheel, self.device.python, _BOOKWORM_GLIBC, "web"
+            )
             print(f"from PyPI: {', '.join(w.name.split('-')[0] for w in wheels)}")
             print(f"from Debian, for PyPI has no wheel: {', '.join(r.name for r in missing)}")
             for found in wheels:
@@ -146,6 +151,11 @@ class Root:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the device's Python with the arguments."""
+        command, environment = self.command(*arguments)
+        return subprocess.run(command, env=environment, text=True, capture_output=True, timeout=600)
+
+    def command(self, *arguments: str) -> tuple[list[str], dict[str, str]]:
+        """What runs the device's Python with the arguments, and the environment for it."""
         environment = {
             "PATH": "/usr/local/bin:/usr/bin",
             "HOME": "/tmp",
@@ -154,13 +164,7 @@ class Root:
             "LD_LIBRARY_PATH": f"{_ARMHF_LIBRARIES}/blas:{_ARMHF_LIBRARIES}/lapack",
         }
         command = ["/qemu", "-cpu", self.device.cpu, "/usr/bin/python3", *arguments]
-        return subprocess.run(
-            [str(shutil.which("chroot")), str(self.path), *command],
-            env=environment,
-            text=True,
-            capture_output=True,
-            timeout=600,
-        )
+        return [str(shutil.which("chroot")), str(self.path), *command], environment
 
 
 def _debian_packages(device: Device, folder: Path, archives: Path) -> Iterator[Path]:
@@ -270,6 +274,31 @@ def check_device(root: Root, here: Sequence[list[dict[str, Any]]], recordings: P
         print(f"same as here within {difference:.1e} ({name}): {words}")
 
 
+def check_service(root: Root, recordings: Path, expected: dict[str, Any]) -> None:
+    """Have the device serve the page, and answer a recording as this machine does."""
+    # Nothing can be started in the emulation, so a thread classifies.
+    command, environment = root.command("-m", "ser_edge", "serve", "--port", "0", "--workers", "0")
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        found = re.search(r"serving at (http://\S+:\d+)/;", said)
+        if not found:
+            process.kill()
+            raise SystemExit(f"FAILED: it does not serve: {said}{process.stderr.read()}")
+        body = (recordings / Path(expected["file"]).name).read_bytes()
+        request = urllib.request.Request(f"{found[1]}/v1/classify", body)
+        with urllib.request.urlopen(request, timeout=300) as answer:
+            told = json.load(answer)
+        with urllib.request.urlopen(f"{found[1]}/", timeout=300) as page:
+            if b"ser-edge" not in page.read():
+                raise SystemExit("FAILED: it serves another page")
+        process.terminate()
+        if process.wait(120):
+            raise SystemExit(f"FAILED: serve's status is {process.returncode}")
+    difference, name = compare([expected], [{**told, "file": expected["file"]}])
+    print(f"same as here within {difference:.1e} ({name}): serve")
+
+
 def _reason_to_skip() -> str | None:
     if os.geteuid():
         return "chroot needs root"
@@ -330,6 +359,7 @@ def main() -> int:
             if size > MAX_INSTALLED_MB:
                 raise SystemExit(f"FAILED: that is over {MAX_INSTALLED_MB} MB")
             check_device(root, here, recordings)
+            check_service(root, recordings, next(r for r in here[0] if r.get("scores")))
             print(f"passed in {time.monotonic() - start:.0f} s")
     print(f"\nemulated devices passed in {time.monotonic() - began:.0f} s")
     return 0

@@ -70,6 +70,27 @@ def _runtime(packages: Iterable[Package]) -> str:
     return f"{runtime.name} {runtime.version}"
 
 
+def web_cells(installer: Installer, wheel: Path, system: System) -> list[str]:
+    """What the extra `web` adds on ARM: megabytes, and whether all of it is pure Python."""
+    platform = f"aarch64-manylinux_2_{system.glibc}"
+    cells = []
+    try:
+        core = {package.name for package in installer.resolve(wheel, system.python, platform)}
+        added = [
+            package
+            for package in installer.resolve(wheel, system.python, platform, "web")
+            if package.name not in core
+        ]
+        cells.append(f"{sum(package.bytes for package in added) / 1e6:.1f} MB")
+    except NoSolution as missing:
+        cells.append(f"no ({missing})")
+    core_missing = installer.resolve_armv7(wheel, system.python, system.glibc)[1]
+    missing = installer.resolve_armv7(wheel, system.python, system.glibc, "web")[1]
+    lacking = {r.name for r in missing} - {r.name for r in core_missing}
+    cells.append(f"no ({', '.join(sorted(lacking))})" if lacking else "yes")
+    return cells
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="ser-edge-matrix-") as folder:
         installer = Installer(Path(folder))
@@ -85,6 +106,10 @@ def main() -> None:
                 armv7_cell(installer, wheel, system),
                 cell(installer, wheel, python, "aarch64-apple-darwin"),
             ]
+            print(f"| {' | '.join(cells)} |", flush=True)
+        print("\n| Python | `web` adds on aarch64 | wheels for armv7l |\n|---|---|---|")
+        for system in SYSTEMS:
+            cells = [system.python, *web_cells(installer, wheel, system)]
             print(f"| {' | '.join(cells)} |", flush=True)
 
 

@@ -58,7 +58,7 @@ class Installer:
         (wheel,) = output.glob("*.whl")
         return wheel
 
-    def resolve(self, wheel: Path, python: str, platform: str) -> list[Package]:
+    def resolve(self, wheel: Path, python: str, platform: str, extra: str = "") -> list[Package]:
         """The wheels that a 64-bit platform (in uv's words) gets besides ours.
 
         Raises:
@@ -69,7 +69,7 @@ class Installer:
         command = [*self._uv, "pip", "compile", "--quiet", "--format", "pylock.toml"]
         command += ["--only-binary", ":all:", "--python-version", python]
         command += ["--python-platform", platform, "-"]
-        process = self._run(command, input=f"ser-edge @ {wheel.as_uri()}", check=False)
+        process = self._run(command, input=_named(wheel, extra), check=False)
         if process.returncode:
             raise NoSolution(_unavailable(process.stderr))
         packages = tomllib.loads(process.stdout)["packages"]
@@ -80,7 +80,7 @@ class Installer:
         ]
 
     def resolve_armv7(
-        self, wheel: Path, python: str, glibc: int
+        self, wheel: Path, python: str, glibc: int, extra: str = ""
     ) -> tuple[list[Path], list[Requirement]]:
         """What 32-bit ARM with glibc 2.`glibc` gets from PyPI.
 
@@ -89,7 +89,7 @@ class Installer:
         """
         folder = self._folder / f"{ARMV7}-{python}"
         found, missing = {"ser-edge": wheel}, {}
-        queue = requirements(wheel, python, ARMV7)
+        queue = requirements(wheel, python, ARMV7, extra)
         tags = ["linux_armv7l", "manylinux2014_armv7l"]
         tags += [f"manylinux_2_{n}_armv7l" for n in range(18, glibc + 1)]
         command = [*self._pip, "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
@@ -109,12 +109,18 @@ class Installer:
         return list(found.values()), list(missing.values())
 
     def install(
-        self, target: Path, wheel: Path, python: str, platform: str, constraint: str = ""
+        self,
+        target: Path,
+        wheel: Path,
+        python: str,
+        platform: str,
+        constraint: str = "",
+        extra: str = "",
     ) -> None:
         """Unpack our wheel and all that it needs on a 64-bit platform into a folder."""
         command = [*self._uv, "pip", "install", "--quiet", "--target", target]
         command += ["--only-binary", ":all:", "--python-version", python]
-        command += ["--python-platform", platform, wheel]
+        command += ["--python-platform", platform, _named(wheel, extra)]
         self._run(command + ([constraint] if constraint else []))
 
     def _run(
@@ -135,8 +141,13 @@ class Installer:
         )
 
 
-def requirements(wheel: Path, python: str, machine: str) -> list[Requirement]:
-    """What a wheel requires on Linux with this CPython and processor, without extras."""
+def _named(wheel: Path, extra: str) -> str:
+    """Our wheel as a requirement."""
+    return f"ser-edge{f'[{extra}]' if extra else ''} @ {wheel.as_uri()}"
+
+
+def requirements(wheel: Path, python: str, machine: str, extra: str = "") -> list[Requirement]:
+    """What a wheel requires on Linux with this CPython and processor."""
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
         metadata = Parser().parsestr(archive.read(name).decode())
@@ -149,7 +160,7 @@ def requirements(wheel: Path, python: str, machine: str) -> list[Requirement]:
         "platform_system": "Linux",
         "os_name": "posix",
         "platform_machine": machine,
-        "extra": "",
+        "extra": extra,
     }
     listed = [Requirement(line) for line in metadata.get_all("Requires-Dist", [])]
     return [r for r in listed if r.marker is None or r.marker.evaluate(environment)]
