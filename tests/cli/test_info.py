@@ -36,12 +36,13 @@ def test_a_page_for_a_person(run, classifier):
     for name, measured in metadata.details["accuracy"]["corpora"].items():
         row = next(line.split() for line in lines if line.startswith(f"  {name}"))
         assert row[1] == f"{100 * measured['uar']:.0f}"
-    assert "normalization" not in page
+    assert "  - mfcc: n_mfcc 64, n_fft 512" in page
+    assert "0.049275" not in page  # the values of the normalization
 
 
 def test_details_with_v(run):
     shown = run("info", "-v").out
-    for part in ("normalization:", "operators: ", "confusion:", "flatbuffer:"):
+    for part in ("by: training", "operators: ", "confusion:", "flatbuffer:"):
         assert part in shown
 
 
@@ -60,6 +61,6 @@ def test_what_a_file_says_of_itself_may_have_any_form(classifier, details):
     description = info.describe(classifier.model)
     for key in ("description", "licence", "accuracy", "training"):
         description.pop(key, None)
-    lines = list(info._page({**description, **details}))
+    lines = list(info._page({**description, **details}, classifier.model.frontend.spec))
     assert all(line.isprintable() for line in lines)
     assert len(lines) >= 9
