@@ -12,7 +12,7 @@ from ser_edge.runtime import interpreter
 def convert(model: Any, quantization: str) -> bytes:
     """The flatbuffer of a ``keras.Model`` (Keras 2)."""
     source = source_model.from_keras(model, "Keras")
-    return tflite.to_tflite(source, tuple(model.input_shape[1:]), quantization)
+    return tflite.to_tflite(source, source.shape, quantization)
 
 
 def predict(flatbuffer: bytes, matrix: Any) -> Any:

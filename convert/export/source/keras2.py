@@ -74,7 +74,7 @@ def build(file: KerasFile, *, allow_code: bool = False) -> tuple[Any, list[str]]
         allow_code: build ``Lambda`` layers too, whose code then runs in this process.
 
     Returns:
-        A ``keras.Model`` (Keras 2) with one input and one output, not compiled; and what is
+        A ``keras.Model`` (Keras 2) not compiled; and what is
         different in it, a sentence each.
 
     Raises:
@@ -136,8 +136,8 @@ class _Translator:
             return {"class_name": kind, "config": result}
         for key in ("input_layers", "output_layers"):
             ends = _flatten_ends(config.get(key))
-            if depth == 0 and len(ends) != 1:
-                raise ModelError(f"the model has {len(ends)} {key[:-7]}s, where one is needed")
+            if depth == 0 and key == "output_layers" and len(ends) != 1:
+                raise ModelError(f"the model has {len(ends)} outputs, where one is needed")
             result[key] = ends
         return {"class_name": "Model", "config": result}
 

@@ -14,7 +14,7 @@ from ser_edge.errors import ModelError
 
 from ...backend import tensorflow
 from ..sandbox import one_line
-from . import keras2, outputs, source_file
+from . import inputs, keras2, outputs, source_file
 
 _SIGNATURE = "serving_default"
 # Operations that reach files, other processes or Python.
@@ -136,17 +136,17 @@ def from_keras(model: Any, format_: str, notes: Sequence[str] = ()) -> SourceMod
     output_shape = model.output_shape
     if isinstance(output_shape, list) or len(output_shape) != 2 or not output_shape[1]:
         raise ModelError(f"the model's output has the shape {output_shape}, not (batch, labels)")
+    shape, call, joint = inputs.joined(model)
     return SourceModel(
         format=format_,
-        shape=tuple(model.input_shape[1:]),
+        shape=shape,
         n_outputs=int(output_shape[1]),
         parameters=int(model.count_params()),
         recurrent=tuple(_recurrent(tf, model.layers)),
         trackable=model,
-        # Without training=False an exported BatchNormalization or Dropout could keep learning.
-        function=tf.function(lambda features: model(features, training=False)),
+        function=tf.function(call),
         activation=outputs.last_activation(model),
-        notes=tuple(notes),
+        notes=(*notes, *joint),
     )
 
 
@@ -176,14 +176,14 @@ def _load_saved_model(path: Path, scratch: Path, allow_code: bool) -> SourceMode
         if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
             raise MemoryError from error
         raise ModelError(f"{path} cannot be loaded: {one_line(error)}") from error
-    inputs = signature.structured_input_signature[1]
+    entries = signature.structured_input_signature[1]
     results = signature.structured_outputs
-    if len(inputs) != 1 or len(results) != 1:
+    if len(entries) != 1 or len(results) != 1:
         raise ModelError(
-            f"{path} has {len(inputs)} inputs and {len(results)} outputs, where one of each is "
+            f"{path} has {len(entries)} inputs and {len(results)} outputs, where one of each is "
             "needed"
         )
-    argument, entry = next(iter(inputs.items()))
+    argument, entry = next(iter(entries.items()))
     result, exit_ = next(iter(results.items()))
     if entry.dtype != tf.float32 or entry.shape.rank is None or entry.shape.rank < 2:
         raise ModelError(f"{path} takes {entry}, where float32 (batch, ...) is needed")
