@@ -262,7 +262,7 @@ def _settings(
     threshold: Sequence[tuple[str | None, float]],
     profiles: dict[str, str],
 ) -> Any:
-    from ser_edge.web.worker import Settings
+    from ser_edge.web.work.worker import Settings
 
     by_label = dict(threshold)
     plain = by_label.pop(None, None)

@@ -17,11 +17,11 @@ from ser_edge.errors import SerEdgeError
 from ser_edge.features import FloatArray
 from ser_edge.live.source import Chunk, results, told
 from ser_edge.result import Result, result_json
-from ser_edge.web.pool import WorkerLost
+from ser_edge.web.work.pool import WorkerLost
 
 if TYPE_CHECKING:
     from ser_edge.decision import Outcome
-    from ser_edge.web.pool import Pool
+    from ser_edge.web.work.pool import Pool
 
 _MAX_FOLLOWERS = 32
 _MAX_UNREAD = 100  # results; then the oldest is dropped

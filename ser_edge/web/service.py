@@ -14,15 +14,15 @@ from ser_edge.errors import ModelError
 from ser_edge.web.limits import RETRY_AFTER, Budget
 from ser_edge.web.live import Followers
 from ser_edge.web.metrics import Metrics
-from ser_edge.web.pool import Busy, Pool, WorkerLost
 from ser_edge.web.security import Guard, printable
-from ser_edge.web.worker import AUDIO, USAGE, Answer, Settings, Worker
+from ser_edge.web.work.pool import Busy, Pool, WorkerLost
+from ser_edge.web.work.worker import AUDIO, USAGE, Answer, Settings, Worker
 
 if TYPE_CHECKING:
     from ser_edge.classifier import Classifier
     from ser_edge.web.history import History
     from ser_edge.web.live import Listener
-    from ser_edge.web.worker import Readable
+    from ser_edge.web.work.worker import Readable
 
 MAX_STREAMS = 16  # of clients' live audio, each with a thread that cuts windows
 _MAX_CLIENTS = 4096  # connections that are remembered

@@ -14,9 +14,9 @@ from starlette.websockets import WebSocketDisconnect
 
 from ser_edge.errors import SerEdgeError
 from ser_edge.web.live import PooledClassifier, live_json
-from ser_edge.web.pool import WorkerLost
 from ser_edge.web.routes import service_of
 from ser_edge.web.service import MAX_STREAMS, Problem
+from ser_edge.web.work.pool import WorkerLost
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket

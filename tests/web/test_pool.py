@@ -13,8 +13,8 @@ import pytest
 
 from ser_edge import Classifier, ModelError
 from ser_edge.model_file import bundled_path
-from ser_edge.web.pool import Busy, Pool, WorkerLost
-from ser_edge.web.worker import Settings
+from ser_edge.web.work.pool import Busy, Pool, WorkerLost
+from ser_edge.web.work.worker import Settings
 from tests.helpers.audio import voice
 from tests.helpers.serving import RECORDING
 

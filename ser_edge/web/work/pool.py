@@ -22,10 +22,10 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from ser_edge.errors import ModelError
-from ser_edge.web.worker import PIECE_BYTES, UNUSABLE, Answer, Settings, Worker, receive
+from ser_edge.web.work.worker import PIECE_BYTES, UNUSABLE, Answer, Settings, Worker, receive
 
 if TYPE_CHECKING:
-    from ser_edge.web.worker import Readable
+    from ser_edge.web.work.worker import Readable
 
 _START_SECONDS = 120.0  # until a worker has loaded its model, on a slow card
 _RETRY_SECONDS = 1.0  # after a worker that did not start
@@ -34,7 +34,7 @@ _LOOK_SECONDS = 0.5  # between two looks at what takes too long
 # Only sys, which is built in, is imported before the path is that of the service: no file in the
 # current folder is taken for a module.
 _CODE = (
-    "import sys; sys.path[:] = sys.argv[2:]; from ser_edge.web.worker import main; main()"
+    "import sys; sys.path[:] = sys.argv[2:]; from ser_edge.web.work.worker import main; main()"
 )  # fmt: skip
 
 
@@ -222,7 +222,7 @@ class Pool:
         """Queue a job.
 
         Args:
-            order: what to do, for :class:`ser_edge.web.worker.Worker`.
+            order: what to do, for :class:`ser_edge.web.work.worker.Worker`.
             bodies: recordings or samples, which must stay open until it is done.
             live: whether it is a window of live audio.
             soon: whether it need not wait for all others: of somebody who did not ask before.

@@ -159,7 +159,7 @@ class Worker:
 
     def _profile(self, job: dict[str, Any], bodies: Sequence[Readable]) -> bytes:
         """A profile from labelled clips, and what they tell of it."""
-        from ser_edge.web.adapting import make
+        from ser_edge.web.work.adapting import make
 
         clips = [(_Named(body, c["file"]), c["label"]) for body, c in zip(bodies, job["clips"])]
         return json.dumps(make(self._plain, clips)).encode()

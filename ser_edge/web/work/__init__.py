@@ -1,0 +1,1 @@
+"""Jobs of the service: the processes that do them, and what waits for them."""
