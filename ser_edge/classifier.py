@@ -162,7 +162,8 @@ class Classifier(Listener):
 
         A recording of up to a minute is trimmed as a whole; when its speech fits one window, that
         is the model's input. Anything longer is cut into windows, and the scores are the mean of
-        the probabilities of those with speech in them.
+        the probabilities of those with speech in them. A model that was made for the first seconds
+        of a recording gets those alone.
 
         Args:
             source: a path, an open binary file, the bytes of one, or ``-`` for standard input, in

@@ -112,7 +112,8 @@ def benchmark(
         classifier = load_classifier(model, profile=profile, num_threads=threads)
         loaded = classifier.model
         seconds = loaded.metadata.frontend.window_seconds
-        _write_wav(path, loaded.frontend.sample_rate, seconds)
+        whole = loaded.frontend.spec.offset + seconds
+        _write_wav(path, loaded.frontend.sample_rate, whole)
         steps = _time_steps(classifier, path, runs)
     window_ms = steps["total"].median_ms
     return Report(
