@@ -6,6 +6,7 @@ begins and ends in a clip is known where two rules that share nothing agree with
 end's trimming and Silero's detector; other clips are left out. ``clean`` has noise at -80 dBFS in
 the pauses; the others have noise over all, 15 dB below the speech.
 
+With ``--hours``: memory over so many hours of voice, silence and noise, and what a second costs.
 With ``--pooling``: recordings of clips a third of which are of one emotion, whose answers by
 several rules are compared by UAR.
 """
@@ -19,6 +20,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"  # before numpy is imported
 
 import argparse
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -32,7 +34,10 @@ from ser_edge.audio import load
 from ser_edge.convert.corpus.clips import Clip, default_folder, read_index
 from ser_edge.convert.corpus.sounds import colored_noise
 from ser_edge.convert.evaluate.metrics import confusion_matrix, uar
+from ser_edge.selftest import reference_signal
 from ser_edge.utterances.segments import Segmenter
+from ser_edge.utterances.summary import Summarizer
+from tests.bench.stream import resident_mb
 
 RATE = 16_000
 CORPORA = ("crema_d", "ravdess", "emo_db", "nemo")
@@ -229,12 +234,50 @@ def pooling(classifier: Classifier, split: str, n_recordings: int) -> Iterator[s
         yield f"  {name:26} UAR {score:.1%}"
 
 
+def hours(classifier: Classifier, count: float) -> Iterator[str]:
+    """Memory and processor time of a stream of so many hours, in chunks of a second."""
+    minute = np.concatenate(
+        [
+            reference_signal(RATE, 20.0),
+            np.zeros(20 * RATE, np.float32),
+            colored_noise(np.random.default_rng(0), 20 * RATE, 0.0).astype(np.float32) * 0.1,
+        ]
+    )
+    stream = classifier.utterance_stream(RATE)
+    summarizer = Summarizer(classifier.labels)
+    found = 0
+    first = highest = 0.0
+    began = time.process_time()
+    for number in range(round(60 * count)):
+        for start in range(0, minute.size, RATE):
+            chunk = minute[start : start + RATE]
+            summarizer.add_samples(chunk, RATE)
+            for result in stream.push(chunk):
+                summarizer.add(result)
+                found += 1
+        highest = max(highest, resident_mb())
+        if number == 4:
+            first = resident_mb()
+    cost = (time.process_time() - began) / (3600 * count)
+    summary = summarizer.summary()
+    yield (
+        f"{count:g} hours: {found} utterances, {summary.speaking / 3600:.2f} h of speech; memory "
+        f"{first:.1f} MB after five minutes, at most {highest:.1f} MB; {1e3 * cost:.2f} ms of "
+        "processor a second of audio"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--recordings", type=int, default=4, help="of each corpus")
     parser.add_argument("--split", choices=("train", "dev"), default="dev")
     parser.add_argument("--pooling", action="store_true", help="compare rules of pooling instead")
+    parser.add_argument("--hours", type=float, help="measure memory over so many hours instead")
     options = parser.parse_args()
+    if options.hours:
+        for line in hours(Classifier.bundled(gate="off"), options.hours):
+            print(line, flush=True)
+        return
     classifier = Classifier.bundled()
     measure = pooling if options.pooling else boundaries
     for line in measure(classifier, options.split, options.recordings):

@@ -11,7 +11,8 @@ import pytest
 import soundfile
 
 from ser_edge import Result, cli
-from ser_edge.cli.show.plot import Timeline, Waveform, label_shares
+from ser_edge.cli.show.plot import Timeline, Waveform
+from ser_edge.cli.show.shares import label_shares
 from ser_edge.errors import DependencyError
 from tests.helpers.audio import RATE, silence, voice
 

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ser_edge.cli.show.shares import label_shares, time_shares
 from ser_edge.cli.terminal import printable
 from ser_edge.errors import DependencyError
 from ser_edge.features import FloatArray
 from ser_edge.web.colors import NO_EMOTION, UNCERTAIN_FACE, UNCERTAIN_HATCH, colors
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from ser_edge.result import Result
 
 # Windows without a label.
@@ -149,6 +148,7 @@ class Timeline:
         self._figure.set_size_inches(_INCHES)
         self._waveform = Waveform()
         self._results: list[Result] = []
+        self._by_time = False  # whether results follow one another, each as long as it is
 
     def add_samples(self, samples: FloatArray, sample_rate: int) -> None:
         """Take the next samples of the recording: the ``on_chunk`` of ``Classifier.windows``.
@@ -168,14 +168,18 @@ class Timeline:
         from ser_edge.result import Result
 
         duration = self._waveform.step_seconds * len(self._waveform.envelope())
-        ends = [0.0, *(result.end for result in self._results)]
-        starts = [*(result.start for result in self._results), duration]
+        times = [
+            0.0,
+            *(t for result in self._results for t in (result.start, result.end)),
+            duration,
+        ]
         pauses = [
-            Result(None, None, None, end, start, "silence")
-            for end, start in zip(ends, starts)
-            if start - end > _MIN_PAUSE_SECONDS
+            Result(None, None, None, start, end, "silence")
+            for start, end in zip(times[::2], times[1::2])
+            if end - start > _MIN_PAUSE_SECONDS
         ]
         self._results = sorted([*self._results, *pauses], key=lambda result: result.start)
+        self._by_time = True
 
     def save(self) -> None:
         """Draw what came so far, at least one result, and write the picture.
@@ -253,7 +257,8 @@ class Timeline:
         """How many of the windows of each bin have each label, stacked."""
         kinds = [*self._labels, _UNCERTAIN, _NONE]
         end = self._results[-1].end
-        edges, shares = label_shares(self._results, self._labels, _bin_seconds(self._results))
+        count = time_shares if self._by_time else label_shares
+        edges, shares = count(self._results, self._labels, _bin_seconds(self._results))
         bottom = np.zeros(len(shares))
         styles = [{"color": color, "alpha": 0.85} for color in colors(self._labels)]
         for kind, style, share in zip(kinds, [*styles, *_SHADES.values()], shares.T):
@@ -267,42 +272,8 @@ class Timeline:
                 **style,
             )
             bottom += share
-        below.set(ylabel=f"% of the windows, by {_span(edges[1] - edges[0])}", ylim=(0, 100))
-
-
-def label_shares(
-    results: Sequence[Result], labels: Sequence[str], bin_seconds: float
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """How many of the windows in each stretch of a recording have which label.
-
-    Args:
-        results: of windows, in order; each counts where its middle lies.
-        labels: of the model.
-        bin_seconds: length of a stretch.
-
-    Returns:
-        The edges of the bins in seconds, shape (n + 1,); and shares that sum to 1 in a bin with
-        windows, shape (n, n_labels + 2): of each label, of uncertain windows, and of those
-        without any probabilities.
-
-    Example:
-        >>> from ser_edge import Result
-        >>> silence = Result(None, None, None, 0, 2, "silence")
-        >>> results = [silence, Result("sad", 1, {"sad": 1}, 1, 3)]
-        >>> edges, shares = label_shares(results, ["sad"], 4.0)
-        >>> edges.tolist(), shares.tolist()
-        ([0.0, 4.0], [[0.5, 0.0, 0.5]])
-    """
-    n_bins = max(1, int(np.ceil(results[-1].end / bin_seconds)))
-    counts = np.zeros((n_bins, len(labels) + 2))
-    columns = {label: number for number, label in enumerate(labels)}
-    for result in results:
-        column = len(labels) + (result.scores is None)
-        if result.label is not None:
-            column = columns[result.label]
-        counts[int((result.start + result.end) / 2 / bin_seconds), column] += 1
-    totals = np.maximum(1, counts.sum(axis=1, keepdims=True))
-    return np.arange(n_bins + 1) * bin_seconds, counts / totals
+        what = "time" if self._by_time else "windows"
+        below.set(ylabel=f"% of the {what}, by {_span(edges[1] - edges[0])}", ylim=(0, 100))
 
 
 def _bin_seconds(results: Sequence[Result]) -> float:
