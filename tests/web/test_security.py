@@ -304,3 +304,16 @@ def test_workers_end_with_a_service_that_was_killed() -> None:
         while Path(f"/proc/{worker}").exists():
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def test_other_commands_load_nothing_of_it() -> None:
+    code = (
+        "import atexit, sys\n"
+        "from ser_edge.cli import main\n"
+        "names = ('starlette', 'uvicorn', 'websockets', 'prometheus_client', 'ser_edge.web')\n"
+        "atexit.register(lambda: print([n for n in names if n in sys.modules]))\n"
+        f"sys.argv = ['ser-edge', 'classify', '--json', {str(RECORDING)!r}]\n"
+        "main()\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines()[-1] == "[]"
