@@ -55,6 +55,19 @@ def test_a_sigmoid_for_each_label_keeps_their_order() -> None:
     assert model.outputs_for(BATCH) == outputs.SIGMOIDS
     assert taken(model).sum(axis=1) == pytest.approx(1)
     assert (taken(model).argsort(axis=1) == model.predict(BATCH).argsort(axis=1)).all()
+    none = np.asarray(outputs.to_probabilities(np.zeros((1, 4)), outputs.SIGMOIDS))
+    assert none == pytest.approx(np.full((1, 4), 0.25))
+
+
+def test_logits_that_lie_between_0_and_1_by_chance() -> None:
+    last = layers.Dense(3, kernel_initializer="orthogonal", bias_initializer="ones")
+    model = head(last, layers.Rescaling(0.5))  # after which nothing tells the activation
+    small = 0.1 * BATCH
+    given = model.predict(small)
+    assert model.activation is None
+    assert given.min() > 0
+    assert given.max() < 1
+    assert model.outputs_for(small) == outputs.LOGITS
 
 
 def test_what_are_no_outputs_is_refused() -> None:
