@@ -147,10 +147,7 @@ def convert_model(
             calibration = str(scratch / "calibration.npy")
             np.save(calibration, _calibration(Frontend(spec), options, counters))
         rules = _rules(spec, options)
-        progress(
-            f"recordings whose speech is longer than {spec.window_seconds:g} s: a window every "
-            f"{rules['window_hop_seconds']:g} s, their probabilities averaged"
-        )
+        progress(_windows(spec, rules))
         progress(f"converting {source} ({options.quantization})")
         architecture = options.architecture
         loading = {
@@ -212,6 +209,16 @@ def _pack(
         embedding.embed(flatbuffer, metadata, chosen, output, layer=options.embedding)
         return
     pack(flatbuffer, metadata, output)
+
+
+def _windows(spec: FrontendSpec, rules: Mapping[str, float]) -> str:
+    """What of a recording answers, for people."""
+    if spec.first_only:
+        return f"of every recording the {spec.window_seconds:g} s from {spec.offset:g} s on, alone"
+    return (
+        f"recordings whose speech is longer than {spec.window_seconds:g} s: a window every "
+        f"{rules['window_hop_seconds']:g} s, their probabilities averaged"
+    )
 
 
 def _calibration(frontend: Frontend, options: Options, counters: Counters) -> Any:

@@ -66,7 +66,7 @@ def _page(description: dict[str, Any], frontend: FrontendSpec) -> Iterator[str]:
         "file": f"{description['file']} ({description['size'] / 1000:.0f} KB)",
         "emotions": description["labels"],
         "input": _input(frontend),
-        "decision": _decision(description["decision"]),
+        "decision": _decision(description["decision"], frontend),
         "weights": description["quantization"],
         "runs in": description["runtime"],
         "licence": description.get("licence"),
@@ -96,8 +96,9 @@ def _input(frontend: FrontendSpec) -> str:
     return f"{windows} at {frontend.sample_rate} Hz, resampled by {frontend.res_type}"
 
 
-def _decision(decision: dict[str, Any]) -> str:
-    hop = f"a window every {decision['window_hop_seconds']:g} s"
+def _decision(decision: dict[str, Any], frontend: FrontendSpec) -> str:
+    windows = "of a stream, a window" if frontend.first_only else "a window"
+    hop = f"{windows} every {decision['window_hop_seconds']:g} s"
     if not decision["threshold"]:
         return hop
     return f"{hop}; 'uncertain' below {_percent(decision['threshold'])}"
