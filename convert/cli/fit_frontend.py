@@ -29,6 +29,12 @@ _GB = 2**30
     help="The author's own predictions: a CSV file with the column path, and label or scores.",
 )
 @click.option(
+    "--scaler",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What the training data were normalized by, as for the command model: it is added to "
+    "every front end that is tried, and to be given there again.",
+)
+@click.option(
     "--output",
     "-o",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -57,6 +63,7 @@ def fit_frontend(
     recordings: Path | None,
     labels: str,
     expect: Path | None,
+    scaler: Path | None,
     output: Path | None,
     limit: int,
     seed: int,
@@ -75,6 +82,7 @@ def fit_frontend(
         labels=[label.strip() for label in labels.split(",")],
         recordings=recordings,
         expect=expect,
+        scaler=scaler,
         limit=limit,
         seed=seed,
         architecture=architecture,

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from ser_edge.errors import SerEdgeError
+from ser_edge.frontend import FrontendSpec
 
-from .. import frontends
+from .. import frontends, scaler
 from ..corpus import clips
 from ..evaluate import expected
 from ..export import sandbox
@@ -30,6 +31,7 @@ class Options:
     labels: Sequence[str]  # in the order of its outputs
     recordings: Path | None = None  # labelled: an index, or a folder for every label
     expect: Path | None = None  # a table of its author's own predictions
+    scaler: Path | None = None  # what the training data were normalized by
     limit: int = 40  # recordings that are used, at most
     seed: int = 1  # of the choice of these
     architecture: Path | None = None  # of a file of weights alone
@@ -66,11 +68,17 @@ def fit(
         counter: told how many recipes are tried, and of how many known so far.
 
     Raises:
-        ModelError: the model cannot be loaded, or no recipe gives what it takes.
+        ModelError: the model or the scaler cannot be loaded, or no recipe gives what it takes.
         SerEdgeError: the recordings or the table cannot be read, or have no labels.
         DependencyError: a package is missing.
     """
+    if options.scaler is not None:
+        scaler.read(options.scaler)  # what is wrong with it shows before the long work
     paths, target = _target(options)
+
+    def finish(spec: FrontendSpec) -> FrontendSpec:
+        return spec if options.scaler is None else scaler.add(spec, options.scaler)
+
     path = source_file.fetch(source)
     with tempfile.TemporaryDirectory(prefix="ser-edge-convert-") as folder:
         scratch = Path(folder)
@@ -87,7 +95,8 @@ def fit(
             time_limit=options.time_limit,
             memory_limit=options.memory_limit,
         )
-        trial = Trial((scratch / prepare.FLATBUFFER).read_bytes(), paths)
+        flatbuffer = (scratch / prepare.FLATBUFFER).read_bytes()
+    trial = Trial(flatbuffer, paths, finish)
     size = " x ".join(map(str, trial.shape))
     progress(f"trying recipes for {size} values on {len(paths)} recordings")
     tried = 0

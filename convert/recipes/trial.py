@@ -35,13 +35,20 @@ class Trial:
     Args:
         flatbuffer: the model, with one input and one output.
         recordings: paths.
+        finish: what is added to every front end.
     """
 
-    def __init__(self, flatbuffer: bytes, recordings: Sequence[Path]) -> None:
+    def __init__(
+        self,
+        flatbuffer: bytes,
+        recordings: Sequence[Path],
+        finish: Callable[[FrontendSpec], FrontendSpec] = lambda spec: spec,
+    ) -> None:
         self._interpreter, self.runtime = runtime.interpreter(flatbuffer, 1)
         (self._input,) = self._interpreter.get_input_details()
         (self._output,) = self._interpreter.get_output_details()
         self.recordings = list(recordings)
+        self._finish = finish
         self._known: dict[bytes, NDArray[np.float64]] = {}
 
     @property
@@ -52,7 +59,7 @@ class Trial:
     def frontend(self, candidate: Candidate) -> Frontend | None:
         """The front end; None where it is none, or does not fit the model."""
         try:
-            frontend = Frontend(FrontendSpec.parse(candidate.spec))
+            frontend = self._built(candidate)
         except ModelError:
             return None
         return frontend if fits(frontend.shape, self.shape) else None
@@ -74,13 +81,16 @@ class Trial:
         last = None
         for done, number in enumerate(order, start=1):
             candidate = candidates[number]
-            frontend = Frontend(FrontendSpec.parse(candidate.spec))
+            frontend = self._built(candidate)
             if _load_step(candidate) != last:
                 loaded.clear()
                 last = _load_step(candidate)
             found[number] = np.stack([self._one(frontend, row, loaded) for row in rows])
             progress(done, len(order))
         return [probabilities for probabilities in found if probabilities is not None]
+
+    def _built(self, candidate: Candidate) -> Frontend:
+        return Frontend(self._finish(FrontendSpec.parse(candidate.spec)))
 
     def _one(self, frontend: Frontend, row: int, loaded: dict[int, Any]) -> NDArray[np.float64]:
         if row not in loaded:

@@ -11,14 +11,16 @@ import pytest
 import soundfile
 from click.testing import CliRunner, Result
 
-from ser_edge.convert import frontends
+from ser_edge.convert import frontends, scaler
 from ser_edge.convert.cli import main
 from ser_edge.convert.recipes import fit
+from ser_edge.convert.recipes.recipe import Feature, Recipe
 from ser_edge.convert.recipes.search import Ranked
-from ser_edge.convert.recipes.trial import Candidate
-from ser_edge.errors import SerEdgeError
+from ser_edge.convert.recipes.trial import Candidate, Trial
+from ser_edge.errors import ModelError, SerEdgeError
 from ser_edge.frontend import FrontendSpec
 from tests.helpers.audio import noise, voice
+from tests.helpers.conversion import convert
 
 SOURCE = Path(__file__).parents[1] / "data" / "keras3_sequential.keras"
 
@@ -74,6 +76,27 @@ def test_recordings_without_these_labels(tmp_path: Path) -> None:
     (tmp_path / "index.csv").write_text("path,label\na.wav,sad\n")
     with pytest.raises(SerEdgeError, match="no recording with one of the labels yes, no"):
         fit.fit(str(SOURCE), fit.Options(["yes", "no"], tmp_path))
+
+
+def test_a_scaler_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "scaler.json").write_text('{"mean": [1.0], "scale": [0.0]}')
+    with pytest.raises(ModelError, match="every scale must be above zero"):
+        fit.fit(str(SOURCE), fit.Options(["a", "b"], tmp_path, scaler=tmp_path / "scaler.json"))
+
+
+def test_a_scaler_ends_every_front_end_that_is_tried(tmp_path: Path) -> None:
+    tf = pytest.importorskip("tensorflow")
+    layers = [tf.keras.layers.Dense(2, "softmax", input_shape=(13,))]
+    flatbuffer = convert(tf.keras.Sequential(layers), "none")
+    file = tmp_path / "scaler.json"
+    file.write_text(json.dumps({"mean": [1.0] * 13, "scale": [2.0] * 13}))
+    candidate = Candidate("", Recipe((Feature("mfcc", 13),), duration=3.0, pool="time").spec())
+    plain = Trial(flatbuffer, []).frontend(candidate)
+    scaled = Trial(flatbuffer, [], lambda spec: scaler.add(spec, file)).frontend(candidate)
+    assert plain is not None
+    assert scaled is not None
+    signal = voice(1.0, 22_050)
+    assert np.allclose(scaled(signal), (plain(signal) - 1.0) / 2.0, atol=1e-4)
 
 
 def test_what_is_shown_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
