@@ -164,8 +164,7 @@ def verdict(ranked: Sequence[Ranked], target: Target) -> tuple[bool, str]:
         if not near:
             return True, "its probabilities are the author's"
         return best.loss <= 10 * _NOISE, (
-            f"its probabilities are the author's, but {near} others come as near on these "
-            "recordings"
+            f"its probabilities are the author's, but {near} more come as near on these recordings"
         )
     if target.expected and best.right < n:
         doubt = f"it misses {n - best.right} of the author's labels; "

@@ -111,7 +111,7 @@ def test_others_that_come_as_near_are_counted() -> None:
     near = ranked(TRUTH, 0.9999 * TRUTH + 0.000025)
     sure, reason = verdict([ranked(TRUTH, TRUTH), near], target(TRUTH))
     assert sure
-    assert "but 1 others come as near" in reason
+    assert "but 1 more come as near" in reason
 
 
 def test_far_from_the_author_s_probabilities() -> None:
