@@ -7,7 +7,7 @@ from itertools import chain, islice
 from typing import Any
 
 from ser_edge.archive.table import OutputError, from_rows, rows
-from ser_edge.archive.worker import Outcome
+from ser_edge.archive.worker import Outcome, Worker
 from ser_edge.errors import DependencyError
 from ser_edge.result import COLUMNS
 
@@ -27,7 +27,7 @@ def import_pyarrow() -> Any:
     except ImportError as error:
         raise DependencyError(
             "Parquet needs pyarrow: pip install 'ser-edge[archive]', or with numpy 1: "
-            f"pip install 'pyarrow<21' ({error})"
+            f"pip install 'pyarrow<25' ({error})"
         ) from None
     return pyarrow
 
@@ -53,6 +53,16 @@ def schema(labels: Sequence[str], origin: dict[str, str]) -> Any:
     fields += [("error", pyarrow.string())]
     metadata = {f"ser_edge.{key}": text(value) for key, value in origin.items()}
     return pyarrow.schema(fields, metadata=metadata)
+
+
+def spark_schema(labels: Sequence[str]) -> str:
+    """The columns of :func:`schema`, as Spark's ``mapInArrow`` wants to be told them.
+
+    Example:
+        >>> spark_schema(["happy"])[:36]
+        '`file` string, `start` double, `end`'
+    """
+    return ", ".join(f"`{field.name}` {field.type}" for field in schema(labels, {}))
 
 
 def text(name: str) -> str:
@@ -90,6 +100,28 @@ def batches(
             ],
             schema=columns,
         )
+
+
+def classify_batches(worker: Worker, batches_: Iterable[Any]) -> Iterator[Any]:
+    """Classify the files that record batches name, lazily: what Spark's ``mapInArrow`` wants.
+
+    Args:
+        worker: classifies them.
+        batches_: ``pyarrow.RecordBatch``, each with a column ``file``.
+
+    Yields:
+        ``pyarrow.RecordBatch`` with the columns of :func:`schema`.
+
+    Example:
+        >>> import pyarrow
+        >>> from ser_edge import Classifier
+        >>> names = pyarrow.record_batch({"file": ["tests/data/synthetic.wav", "none.wav"]})
+        >>> for batch in classify_batches(Worker(Classifier.bundled()), [names]):
+        ...     print(batch.column("error").to_pylist())
+        [None, 'none.wav: No such file or directory']
+    """
+    files = chain.from_iterable(batch.column("file").to_pylist() for batch in batches_)
+    return batches(map(worker.outcome, files), worker.classifier.labels, worker.origin)
 
 
 class Parquet:

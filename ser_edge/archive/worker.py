@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import tempfile
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,6 +14,7 @@ from ser_edge.classifier import Classifier
 from ser_edge.decision import NO_SPEECH
 from ser_edge.errors import AudioError, AudioWarning, DependencyError, SerEdgeError
 from ser_edge.features import FloatArray
+from ser_edge.model import Model
 from ser_edge.result import Result
 
 if TYPE_CHECKING:
@@ -33,7 +36,10 @@ class Outcome(NamedTuple):
 
 
 class Worker:
-    """Classifies recordings by their names. It may be pickled.
+    """Classifies recordings by their names.
+
+    It may be pickled, for another machine, too: its model goes with it. A process that unpickles
+    it again and again loads the model once.
 
     Args:
         classifier: classifies them.
@@ -64,6 +70,32 @@ class Worker:
         self._hop = hop
         self._channel = channel
         self._ffmpeg = ffmpeg
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        classifier = self.classifier
+        with open(classifier.model.path, "rb") as file:
+            content = file.read()
+        decision = {
+            "threshold": classifier.threshold,
+            "thresholds": dict(classifier.thresholds),
+            "gate": classifier.gate,
+        }
+        profile = classifier.profile
+        options = {
+            "windows": self._windows,
+            "utterances": self._utterances,
+            "hop": self._hop,
+            "channel": self._channel,
+            "ffmpeg": self._ffmpeg,
+        }
+        threads = classifier.model.num_threads
+        text = json.dumps([decision, None if profile is None else profile.to_dict(), options])
+        return _loaded, (content, threads, text)
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """What results come from, as the metadata of a table tell it."""
+        return {"model": self.classifier.model.metadata.name}
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -145,6 +177,21 @@ class Worker:
         results = [result.rounded() for result in utterances]
         # Without a row nobody could tell that it is done.
         return results or [Result(None, None, None, 0.0, duration, NO_SPEECH)]
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(content: bytes, num_threads: int, text: str) -> Worker:
+    """What `Worker.__reduce__` tells, in another process."""
+    decision, profile, options = json.loads(text)
+    if profile is not None:
+        from ser_edge.adapt.profile import Profile
+
+        profile = Profile.parse(json.dumps(profile).encode())
+    with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
+        file.write(content)
+        file.flush()
+        model = Model(file.name, num_threads=num_threads)
+    return Worker(Classifier(model, profile=profile, **decision), **options)
 
 
 def _digest(profile: Profile) -> str:

@@ -81,6 +81,11 @@ class AudioReader:
             yield self._ahead.pop(0)
         yield from self._chunks
 
+    @property
+    def duration(self) -> float | None:
+        """Seconds, None where no header tells."""
+        return self._decoder.duration
+
     def lasts(self, seconds: float) -> bool:
         """Whether the recording is longer than this, which must be asked before iterating over it.
 

@@ -106,18 +106,20 @@ def to_file(
                 for outcome in told:
                     journal.add(outcome)
         except KeyboardInterrupt:
-            complain(f"stopped, and {_files(len(journal.done))} done. To go on: {_command()}")
+            complain(
+                f"stopped, and {files_text(len(journal.done))} done. To go on: {go_on_command()}"
+            )
             return EXIT_INTERRUPTED
         except OSError as error:  # no room
             complain(
-                f"{journal.part}: {error.strerror or error}; {_files(len(journal.done))} done. "
-                f"To go on: {_command()}"
+                f"{journal.part}: {error.strerror or error}; {files_text(len(journal.done))} done. "
+                f"To go on: {go_on_command()}"
             )
             return EXIT_FAILED
         journal.finish(failed)
         errors = sum(journal.done.values())
         complain(
-            f"{path}: {_files(len(journal.done))}"
+            f"{path}: {files_text(len(journal.done))}"
             + (f", {errors} with errors (--resume --retry-errors tries again)" if errors else "")
         )
     return EXIT_FAILED if errors else 0
@@ -152,11 +154,12 @@ def _processes(jobs: int) -> int:
     return jobs or this_machine().cores
 
 
-def _files(count: int) -> str:
+def files_text(count: int) -> str:
+    """So many files, in words."""
     return f"{count} file{'s'[: count != 1]}"
 
 
-def _command() -> str:
+def go_on_command() -> str:
     """What goes on with this run; of a command that names many files just its end."""
     words = [word for word in sys.argv[1:] if word != "--resume"]
     line = shlex.join(["ser-edge", *words, "--resume"])

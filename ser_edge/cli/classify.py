@@ -90,6 +90,7 @@ def classify(
     output: str | None,
     resume: bool,
     retry_errors: bool,
+    scheduler: str | None,
 ) -> int:
     """Tell the emotion of recordings.
 
@@ -122,6 +123,8 @@ def classify(
     if not paths and files_from is None:
         raise click.UsageError("name files or folders, or --files-from LIST")
     many = jobs != 1 or output is not None
+    if scheduler is not None and (output is None or jobs != 1):
+        raise click.UsageError("--scheduler needs -o FOLDER, and excludes --jobs")
     if many and (plot is not None or "-" in paths):
         raise click.UsageError("--jobs and -o exclude --plot and - for standard input")
     if output is not None and (json or csv or top is not None):
@@ -184,7 +187,11 @@ def classify(
             channel=channel,
             ffmpeg=not no_ffmpeg,
         )
-        if output is None:
+        if scheduler is not None and output is not None:
+            from ser_edge.cli.cluster import on_cluster
+
+            code = on_cluster(scheduler, output, worker, files, resume, retry_errors)
+        elif output is None:
             code = to_writer(writer, worker, files, jobs, tally)
             if tally is not None:
                 click.echo(str(tally))

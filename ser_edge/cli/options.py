@@ -132,10 +132,15 @@ def archive_options(command: Any) -> Any:
         click.option(
             "--output",
             "-o",
-            type=click.Path(dir_okay=False),
             metavar="FILE",
             help="Write a .csv, .jsonl or .parquet (needs the extra 'archive'), which any kill "
-            "leaves ready for --resume.",
+            "leaves ready for --resume; with --scheduler a folder.",
+        ),
+        click.option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Classify on the cluster of this Dask scheduler, such as tcp://head:8786, into a "
+            "folder of Parquet files (needs the extra 'cluster').",
         ),
         click.option(
             "--jobs",

@@ -153,13 +153,18 @@ class FilesProgress:
         self._line = StatusLine()
         self._began = time.monotonic()
         self._files = 0
-        self._bytes = 0
+        self._bytes = 0.0
         self._seconds = 0.0  # of audio
 
     def add(self, file: str, seconds: float) -> None:
         """A recording of so many seconds is done."""
-        self._files += 1
-        self._bytes += self._sizes[file]
+        self._bytes += self._sizes[file] - self._total / len(self._sizes)
+        self.add_some(1, seconds)
+
+    def add_some(self, count: int, seconds: float) -> None:
+        """So many recordings, of so many seconds in all, are done."""
+        self._files += count
+        self._bytes += count * self._total / len(self._sizes)
         self._seconds += seconds
         elapsed = time.monotonic() - self._began
         if elapsed >= _PATIENCE_SECONDS and self._line.due():
