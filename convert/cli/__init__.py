@@ -19,7 +19,17 @@ from ser_edge.errors import SerEdgeError
 
 # Each is a function in a module of its own name, imported when the subcommand is asked for, so
 # that --help does not wait for TensorFlow.
-COMMANDS = ("model", "presets", "fit-frontend", "inspect", "train", "evaluate", "index", "embed")
+COMMANDS = (
+    "model",
+    "presets",
+    "fit-frontend",
+    "inspect",
+    "train",
+    "tune",
+    "evaluate",
+    "index",
+    "embed",
+)
 
 
 class _Program(LazyGroup):

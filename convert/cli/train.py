@@ -48,6 +48,12 @@ from .options import figure_for, progress, seed_option
     "--epochs", type=click.IntRange(1), default=50, show_default=True, help="Passes over the clips."
 )
 @click.option(
+    "--settings",
+    "settings_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON file with other hyper-parameters, such as tune writes.",
+)
+@click.option(
     "--copies",
     type=click.IntRange(0),
     default=6,
@@ -110,6 +116,7 @@ def train(
     preset: str,
     frontend_file: Path | None,
     epochs: int,
+    settings_file: Path | None,
     copies: int,
     corpora: tuple[str, ...],
     ordinary: Path | None,
@@ -140,15 +147,20 @@ def train(
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     from ..corpus.clips import choose, read_index, read_ordinary
     from ..evaluate import curves
-    from ..train import dataset, fit, pipeline
+    from ..train import config, dataset, fit, pipeline
 
+    settings = {} if settings_file is None else config.read(settings_file)
     figure = None if picture is None else figure_for(picture)
     cache = cache or dataset.default_cache()
     clips = choose(read_index(index), corpora)
     metadata = pipeline.train(
         [*clips, *(read_ordinary(ordinary) if ordinary else [])],
         frontends.read(frontend_file) if frontend_file else frontends.preset(preset),
-        pipeline.configure(architecture, with_teacher=with_teacher, epochs=epochs, seed=seed),
+        pipeline.configure(
+            architecture,
+            with_teacher=with_teacher,
+            **{**settings, "epochs": epochs, "seed": seed},
+        ),
         output,
         name=name,
         copies=copies,

@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
 
 from ser_edge.errors import SerEdgeError
 
 from . import architectures
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a JSON file with settings of :class:`TrainingConfig`, such as a search writes.
+
+    Raises:
+        SerEdgeError: it cannot be read, or holds something else than numbers by their names.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SerEdgeError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise SerEdgeError(f"{path} is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise SerEdgeError(f"{path} is not an object of settings")
+    known = {field.name: type(field.default) for field in fields(TrainingConfig)}
+    del known["architecture"]
+    for name, value in data.items():
+        if name not in known:
+            raise SerEdgeError(f"{path}: unknown setting {name!r} (known: {', '.join(known)})")
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not whole and not (isinstance(value, float) and known[name] is float):
+            raise SerEdgeError(f"{path}: {name} is {value!r}, which is no number of its kind")
+    return data
 
 
 @dataclass(frozen=True)
@@ -22,7 +50,7 @@ class TrainingConfig:
     epochs: int = 50  # each draws as many clips as the training split has
     batch_size: int = 32  # clips
     learning_rate: float = 4e-3  # after the warm-up; then a cosine down to zero over the epochs
-    warmup_steps: int = 300  # batches
+    warmup_steps: int = 300  # batches; at most a fifth of all
     weight_decay: float = 1e-2  # of AdamW
     mixup: float = 0.2  # parameter of the beta distribution of the weight (Zhang et al. 2018)
     label_smoothing: float = 0.05  # share of the target that is spread over the labels

@@ -137,11 +137,13 @@ def load(folder: Path) -> Any:
 def _optimizer(config: TrainingConfig, steps_per_epoch: int) -> Any:
     tf = tensorflow()
 
+    steps = config.epochs * steps_per_epoch
+    warmup_steps = min(config.warmup_steps, steps // 5)  # a small corpus has few in all
     schedule = tf.keras.optimizers.schedules.CosineDecay(
         0.0,
-        max(1, config.epochs * steps_per_epoch - config.warmup_steps),
+        max(1, steps - warmup_steps),
         warmup_target=config.learning_rate,
-        warmup_steps=config.warmup_steps,
+        warmup_steps=warmup_steps,
     )
     optimizer = tf.keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, clipnorm=1.0)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])

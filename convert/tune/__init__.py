@@ -1,0 +1,1 @@
+"""A search for the hyper-parameters of a training run."""
