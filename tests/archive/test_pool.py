@@ -124,8 +124,12 @@ import multiprocessing, sys, threading, time
 from ser_edge import Classifier
 from ser_edge.archive.pool import outcomes
 from ser_edge.archive.worker import Worker
-threading.Thread(target=lambda: (time.sleep(0.5), print(
-    *[child.pid for child in multiprocessing.active_children()], flush=True))).start()
+def tell():
+    while not multiprocessing.active_children():
+        time.sleep(0.01)
+    time.sleep(0.5)  # into the recording
+    print(*[child.pid for child in multiprocessing.active_children()], flush=True)
+threading.Thread(target=tell).start()
 list(outcomes(Worker(Classifier.bundled()), [{str(tmp_path / "long.wav")!r}], 1))
 """
     parent = subprocess.Popen(
