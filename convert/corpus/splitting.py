@@ -44,7 +44,7 @@ def dev_rows(rows: Sequence[Row]) -> set[int]:
     Example:
         >>> rows = [Row("a", speaker, label) for speaker in "xyz" for label in ("sad", "happy")]
         >>> sorted(dev_rows(rows))
-        [4, 5]
+        [0, 1]
     """
     chosen: set[int] = set()
     for corpus in dict.fromkeys(row.corpus for row in rows):

@@ -53,8 +53,9 @@ def soft_labels(
         >>> from pathlib import Path
         >>> clips = [Clip(Path("a"), corpus="a", label="sad"), Clip(Path("b"), corpus="b")]
         >>> labels = ("neutral", "sad", "angry")
-        >>> soft_labels(clips, labels, smoothing=0.1, ordinary_neutral=0.7).round(2).tolist()
-        [[0.0, 1.0, 0.0], [0.7, 0.15, 0.15]]
+        >>> soft_labels(clips, labels, smoothing=0.1, ordinary_neutral=0.7)
+        array([[0.  , 1.  , 0.  ],
+               [0.7 , 0.15, 0.15]], dtype=float32)
     """
     possible = possible_labels(clips, labels)
     targets = np.zeros_like(possible)

@@ -111,7 +111,7 @@ def test_an_unwritable_place_is_one_sentence(run, folder, tmp_path):
 @pytest.mark.skipif(os.name != "posix", reason="there are no process groups here")
 def test_ctrl_c_tells_how_to_go_on(tmp_path: Path) -> None:
     recording = tmp_path / "long.wav"
-    soundfile.write(recording, np.tile(voice(10.0), 60), RATE)
+    soundfile.write(recording, np.tile(voice(10.0), 360), RATE)
     soundfile.write(tmp_path / "short.wav", voice(1.0), RATE)
     path = tmp_path / "x.csv"
     command = [sys.executable, "-m", "ser_edge", "classify", "--jobs", "2", "-o", str(path)]

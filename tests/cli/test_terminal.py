@@ -259,7 +259,7 @@ def test_verbose_before_and_after_the_command(command, before):
     if command in ("classify", "info", "listen"):
         assert b"loaded Model" in done.stderr
     if command == "info":
-        assert b"normalization:" in done.stdout
+        assert b"name: normalize" in done.stdout
 
 
 def test_summaries_are_whole_sentences(run):
