@@ -12,6 +12,7 @@ from ser_edge.metadata import QUANTIZATIONS
 
 from .. import files, frontends, scaler
 from ..export.pipeline import DisagreementError, ExpectationError, Options, convert_model
+from ..export.tflite import AUTO
 from ..export.verify import Verification
 from .options import progress
 
@@ -62,10 +63,11 @@ _PATH = click.Path(exists=True, path_type=Path)
 @click.option("--licence", default="", help="The terms of the model and of its training data.")
 @click.option(
     "--quantize",
-    type=click.Choice(QUANTIZATIONS),
+    type=click.Choice((AUTO, *QUANTIZATIONS)),
     default=Options.quantization,
     show_default=True,
-    help="How the weights are stored.",
+    help="How the weights are stored; auto: as small as the answers for the recordings of "
+    "--calibrate, --verify or --expect allow, or else dynamic.",
 )
 @click.option(
     "--calibrate",

@@ -92,7 +92,9 @@ class Options:
     force_labels: bool = False  # keep that order though the recordings speak for another
     description: str = ""
     licence: str = ""  # terms of the model and of what it was trained on
-    quantization: str = "dynamic"  # one of ser_edge.metadata.QUANTIZATIONS
+    # One of ser_edge.metadata.QUANTIZATIONS; or auto, the smallest of these that keeps the answers
+    # for the recordings below.
+    quantization: str = tflite.AUTO
     # Recordings for int8 and for the embedding's statistics: an index, or a folder of audio.
     calibrate: Path | None = None
     embedding: str | None = None  # its layer; None for the last hidden one, where that is plain
@@ -141,14 +143,18 @@ def convert_model(
     path = source_file.fetch(source)
     with tempfile.TemporaryDirectory(prefix="ser-edge-convert-") as folder:
         scratch = Path(folder)
-        calibration = None
-        if options.quantization == "int8":
-            progress("computing features to calibrate with")
+        calibration, quantization = None, options.quantization
+        recordings = _typical(options)
+        if quantization == "int8" or (quantization == tflite.AUTO and recordings):
+            progress("computing features of typical recordings")
             calibration = str(scratch / "calibration.npy")
-            np.save(calibration, _calibration(Frontend(spec), options, counters))
+            np.save(calibration, _calibration(Frontend(spec), recordings, counters))
+        elif quantization == tflite.AUTO:
+            quantization = "dynamic"
+            progress("no recordings to choose the quantization by: dynamic")
         rules = _rules(spec, options)
         progress(_windows(spec, rules))
-        progress(f"converting {source} ({options.quantization})")
+        progress(f"converting {source} ({quantization})")
         architecture = options.architecture
         loading = {
             "source": str(path.resolve()),
@@ -161,13 +167,15 @@ def convert_model(
             {
                 **loading,
                 "n_labels": len(options.labels),
-                "quantization": options.quantization,
+                "quantization": quantization,
                 "calibration": calibration,
             },
             scratch / "conversion",
             time_limit=options.time_limit,
             memory_limit=options.memory_limit,
         )
+        if facts["measured"] is not None:
+            progress(facts["measured"])
         flatbuffer = (scratch / "conversion" / tflite.FLATBUFFER).read_bytes()
         for note in (*facts["notes"], outputs.explain(facts["outputs"], options.labels)):
             if note:
@@ -221,19 +229,30 @@ def _windows(spec: FrontendSpec, rules: Mapping[str, float]) -> str:
     )
 
 
-def _calibration(frontend: Frontend, options: Options, counters: Counters) -> Any:
-    """Feature matrices of typical recordings, float32, (n, *frontend.shape)."""
-    if options.calibrate is None:
+def _typical(options: Options) -> list[Path]:
+    """Recordings of the kind that the model is for; of those to verify with where it must be."""
+    if options.calibrate is not None:
+        found = clips.find(options.calibrate, labels=options.labels, split="train")
+    elif options.quantization == "int8":
         raise ModelError(
             "int8 needs typical recordings to calibrate with: --calibrate FOLDER-OR-INDEX"
         )
-    found = clips.find(options.calibrate, labels=options.labels, split="train")
-    chosen = clips.spread(found, CALIBRATION_CLIPS)
+    elif options.verify is not None:
+        found = clips.find(options.verify, labels=options.labels, split="dev")
+    elif options.expect is not None:
+        return [answer.path for answer in expected.read(options.expect, options.labels)]
+    else:
+        return []
+    return [clip.path for clip in clips.spread(found, CALIBRATION_CLIPS)]
+
+
+def _calibration(frontend: Frontend, recordings: Sequence[Path], counters: Counters) -> Any:
+    """Feature matrices of recordings, float32, (n, *frontend.shape)."""
     count = counters("recordings")
     matrices = []
-    for clip in chosen:
-        matrices.append(frontend(frontend.load(clip.path)))
-        count(len(matrices), len(chosen))
+    for path in recordings:
+        matrices.append(frontend(frontend.load(path)))
+        count(len(matrices), len(recordings))
     return np.stack(matrices)
 
 
@@ -307,7 +326,7 @@ def _metadata(
         "labels": list(options.labels),
         "frontend": spec.to_dict(),
         "decision": _rules(spec, options),
-        "quantization": options.quantization,
+        "quantization": facts["quantization"],
         "minimum_runtime": facts["minimum_runtime"],
         "converter": {
             **facts["converter"],

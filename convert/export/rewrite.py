@@ -6,20 +6,26 @@
   little is left of the small ones; and a difference in the last bit of a float, as between
   processors, can become one of a whole step. It also rounds the weights of recurrent and dense
   layers by one scale for all channels. So here layers compute in float, and only their weights
-  are stored as int8, by a scale for every channel.
+  are stored as int8, by a scale for every channel; or as float16, at which TensorFlow's converter
+  hangs where an LSTM is fused.
 - TensorFlow's converter clips the cell state of every LSTM that it fuses to +-10, which Keras does
   not. So the clipping is switched off.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import flatbuffer
 
 _SMALLEST_BYTES = 4096  # float weights in less stay what they are, as TensorFlow has it too
+
+Values = NDArray[Any]
+Shorten = Callable[[Any, Any, Values, int], Values]
 
 # The version of DEQUANTIZE that knows a scale for every channel, and where it appeared.
 _PER_CHANNEL_VERSION = 5
@@ -29,10 +35,10 @@ _PER_CHANNEL_RUNTIME = (2, 7, 0)
 def rewrite(content: bytes, quantization: str) -> bytes:
     """Rewrite a model as the quantization needs it.
 
-    In a ``dynamic`` model the weights of layers become int8, where they are not, with a DEQUANTIZE
-    before them, which the interpreter runs once, when the model first runs. Layers in a loop (a
-    recurrent layer that is not fused), where it might run in every step, stay as they are. An
-    ``int8`` model is calibrated as it stands.
+    In a ``dynamic`` model the weights of layers become int8, where they are not, and in a
+    ``float16`` model half as long, with a DEQUANTIZE before them, which the interpreter runs once,
+    when the model first runs. Layers in a loop (a recurrent layer that is not fused), where it
+    might run in every step, stay as they are. An ``int8`` model is calibrated as it stands.
 
     Args:
         content: a TensorFlow Lite flatbuffer.
@@ -47,8 +53,8 @@ def rewrite(content: bytes, quantization: str) -> bytes:
     schema = flatbuffer.schema()
     model = flatbuffer.unpack(content)
     changed = sum(_unclip(graph) for graph in model.subgraphs)
-    if quantization == "dynamic":
-        weights = _store_in_int8(schema, model, model.subgraphs[0])
+    if quantization in _STORED:
+        weights = _store_shorter(schema, model, model.subgraphs[0], _STORED[quantization])
         if weights:
             flatbuffer.raise_minimum_runtime(model, _PER_CHANNEL_RUNTIME)
         changed += weights
@@ -66,8 +72,8 @@ def _unclip(graph: Any) -> int:
     return changed
 
 
-def _store_in_int8(schema: Any, model: Any, graph: Any) -> int:
-    """Let a graph's layers compute in float with weights of int8; how many weights there are."""
+def _store_shorter(schema: Any, model: Any, graph: Any, shorten: Shorten) -> int:
+    """Let a graph's layers compute in float with shorter weights; how many weights there are."""
     codes, types = schema.BuiltinOperator, schema.TensorType
     layers = (
         codes.CONV_2D,
@@ -83,8 +89,8 @@ def _store_in_int8(schema: Any, model: Any, graph: Any) -> int:
             for place, index in enumerate(operator.inputs):
                 if index < 0:
                     continue
-                _round(schema, model, graph.tensors[index], axis)
-                if graph.tensors[index].type == types.INT8:
+                _shorten(schema, model, graph.tensors[index], axis, shorten)
+                if graph.tensors[index].type in (types.INT8, types.FLOAT16):
                     operators.append(_dequantize(schema, model, graph, int(index)))
                     operator.inputs[place] = operators[-1].outputs[0]
         operators.append(operator)
@@ -105,25 +111,39 @@ def _dequantize(schema: Any, model: Any, graph: Any, index: int) -> Any:
     return dequantize
 
 
-def _round(schema: Any, model: Any, tensor: Any, axis: int) -> None:
-    """Make stored float weights int8, by a scale for every channel on the axis; not biases."""
+def _shorten(schema: Any, model: Any, tensor: Any, axis: int, shorten: Shorten) -> None:
+    """Store float weights in fewer bytes, one channel a place on the axis; not biases."""
     data = model.buffers[tensor.buffer].data
     is_matrix = tensor.type == schema.TensorType.FLOAT32 and len(tensor.shape) > 1
     if not is_matrix or data is None or len(data) < _SMALLEST_BYTES:
         return
     values = np.frombuffer(bytes(data), np.float32).reshape(tensor.shape)
+    buffer = schema.BufferT()
+    buffer.data = shorten(schema, tensor, values, axis).ravel().view(np.uint8)
+    model.buffers.append(buffer)
+    tensor.buffer = len(model.buffers) - 1
+
+
+def _as_int8(schema: Any, tensor: Any, values: Values, axis: int) -> Values:
     others = tuple(other for other in range(values.ndim) if other != axis)
     scales = np.abs(values).max(axis=others, keepdims=True) / 127
     scales[scales == 0] = 1.0
-    rounded = schema.BufferT()
-    rounded.data = np.rint(values / scales).astype(np.int8).ravel().view(np.uint8)
-    model.buffers.append(rounded)
-    tensor.buffer = len(model.buffers) - 1
     tensor.type = schema.TensorType.INT8
     tensor.quantization = schema.QuantizationParametersT()
     tensor.quantization.scale = scales.ravel()
     tensor.quantization.zeroPoint = np.zeros(scales.size, np.int64)
     tensor.quantization.quantizedDimension = axis
+    rounded: Values = np.rint(values / scales).astype(np.int8)
+    return rounded
+
+
+def _as_float16(schema: Any, tensor: Any, values: Values, axis: int) -> Values:
+    tensor.type = schema.TensorType.FLOAT16
+    largest = np.finfo(np.float16).max
+    return values.clip(-largest, largest).astype(np.float16)
+
+
+_STORED: dict[str, Shorten] = {"dynamic": _as_int8, "float16": _as_float16}
 
 
 def _drop_unused(model: Any) -> None:

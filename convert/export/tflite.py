@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ser_edge.frontend import Frontend, FrontendSpec
 from ser_edge.selftest import reference_signal
 
 from ..backend import tensorflow, versions
-from . import sandbox
+from . import choice, sandbox
 from .flatbuffer import check_operators, minimum_runtime, operators
 from .rewrite import rewrite
 from .source import source_model
@@ -23,6 +24,8 @@ from .source.outputs import PROBABILITIES, to_probabilities
 from .source.source_model import SourceModel
 
 FLATBUFFER = "model.tflite"  # name of the result in the scratch folder
+
+AUTO = "auto"  # the smallest quantization that keeps the answers
 
 
 def convert(
@@ -43,15 +46,17 @@ def convert(
         source: path of the model.
         spec: of the front end, as in a model's metadata.
         n_labels: how many outputs the model must have.
-        quantization: as in :func:`to_tflite`.
-        calibration: a ``.npy`` file of front end matrices, (n, *shape); needed for ``int8``.
+        quantization: as in :func:`to_tflite`, or :data:`AUTO`, see :mod:`.choice`.
+        calibration: a ``.npy`` file of front end matrices, (n, *shape); needed for ``int8`` and
+            for :data:`AUTO`.
         architecture: path of the architecture for a file of weights alone.
         allow_code: as in :func:`.source_model.load`.
 
     Returns:
-        What the metadata state of it: ``format``, ``parameters``, ``outputs``, ``converter`` and
-        ``minimum_runtime``; ``shape``, of the source model's input; and ``notes``, what its owner
-        should know.
+        What the metadata state of it: ``format``, ``parameters``, ``outputs``, ``quantization``,
+        ``converter`` and ``minimum_runtime``; ``shape``, of the source model's input; ``notes``,
+        what its owner should know; and ``measured``, the table that tells why :data:`AUTO` took
+        what it took, or None.
 
     Raises:
         ModelError: the model cannot be loaded, does not fit, or cannot be converted.
@@ -71,13 +76,22 @@ def convert(
     sandbox.stage(
         scratch, f"converting with --quantize {quantization}", _advice(model, quantization)
     )
-    flatbuffer = to_tflite(
-        model,
-        shape,
-        quantization,
-        calibration=matrices,
-        outputs=kind,
-    )
+
+    def make(wanted: str) -> bytes:
+        return to_tflite(model, shape, wanted, calibration=matrices, outputs=kind)
+
+    measured = None
+    if quantization == AUTO:
+        assert matrices is not None
+        exact = make(choice.EXACT)
+        if is_loop(exact):  # there float16 may crash TensorFlow
+            flatbuffer, found = choice.choose(make, exact, matrices, smaller=("dynamic",))
+        else:
+            flatbuffer, found = choice.choose(partial(rewrite, exact), exact, matrices)
+        quantization = found[-1].quantization
+        measured = choice.table(found, len(matrices))
+    else:
+        flatbuffer = make(quantization)
     (scratch / FLATBUFFER).write_bytes(flatbuffer)
     return {
         "format": model.format,
@@ -85,6 +99,8 @@ def convert(
         "outputs": kind,
         "shape": shape,
         "notes": model.notes,
+        "quantization": quantization,
+        "measured": measured,
         "converter": versions(),
         "minimum_runtime": minimum_runtime(flatbuffer),
     }
@@ -126,13 +142,10 @@ def to_tflite(
         concrete = tf.function(inference).get_concrete_function(one)
         tf.saved_model.save(model.trackable, folder, signatures=concrete)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        if quantization in ("float16", "int8"):
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if quantization == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-        elif quantization == "int8":
+        if quantization == "int8":
             if calibration is None:
                 raise ModelError("int8 needs typical recordings to calibrate with")
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.representative_dataset = lambda: ([matrix[None]] for matrix in calibration)
             # What has no int8 kernel stays float.
             converter.target_spec.supported_ops = [
@@ -141,9 +154,11 @@ def to_tflite(
             ]
         try:
             flatbuffer = converter.convert()
-            if quantization == "dynamic" and "WHILE" in operators(bytes(flatbuffer)):
+            if quantization in ("dynamic", "float16") and is_loop(bytes(flatbuffer)):
                 # Of the weights in a loop TensorFlow takes better care than a rewriting could.
                 converter.optimizations = [tf.lite.Optimize.DEFAULT]
+                if quantization == "float16":
+                    converter.target_spec.supported_types = [tf.float16]
                 flatbuffer = converter.convert()
         except MemoryError:
             raise
@@ -151,6 +166,11 @@ def to_tflite(
             raise ModelError(_explain(str(error))) from error
     check_operators(bytes(flatbuffer))
     return rewrite(bytes(flatbuffer), quantization)
+
+
+def is_loop(flatbuffer: bytes) -> bool:
+    """Whether a recurrent layer of a model is a loop, not fused into one operator."""
+    return "WHILE" in operators(flatbuffer)
 
 
 def describe(frontend: Frontend) -> str:
@@ -169,7 +189,7 @@ def describe(frontend: Frontend) -> str:
 
 
 def _advice(model: SourceModel, quantization: str) -> str:
-    if quantization in ("dynamic", "none"):
+    if quantization in (AUTO, "dynamic", "none"):
         return "raise the limit, or simplify the model"
     if model.recurrent:
         return (

@@ -43,7 +43,7 @@ FRONTEND: dict[str, Any] = {
     ],
     "layout": "frames_features",
 }
-OPTIONS = Options(spec=FRONTEND, labels=("yes", "no", "maybe"), name="tiny")
+OPTIONS = Options(spec=FRONTEND, labels=("yes", "no", "maybe"), name="tiny", quantization="dynamic")
 
 
 def network(*middle: Any, activation: str | None = "softmax") -> Any:
@@ -166,6 +166,29 @@ def test_float16_where_tensorflow_can(tmp_path: Path, recordings: Path, output: 
     verification = convert_model(str(path), output, options)
     assert verification is not None
     assert verification.largest_difference < 0.01
+
+
+@pytest.mark.slow
+def test_the_quantization_is_chosen_by_recordings(
+    source: Path, recordings: Path, output: Path
+) -> None:
+    told: list[str] = []
+    options = replace(OPTIONS, quantization="auto", verify=recordings)
+    verification = convert_model(str(source), output, options, progress=told.append)
+    assert verification is not None
+    assert verification.agreement == 1.0
+    (table,) = [text for text in told if text.startswith("--quantize auto")]
+    chosen = Model(output).metadata.quantization
+    assert f"taken: {chosen}, the smallest with which 99 % of 9 recordings" in table
+
+
+@pytest.mark.slow
+def test_without_recordings_nothing_is_chosen(source: Path, output: Path) -> None:
+    told: list[str] = []
+    options = replace(OPTIONS, quantization="auto")
+    convert_model(str(source), output, options, progress=told.append)
+    assert Model(output).metadata.quantization == "dynamic"
+    assert "no recordings to choose the quantization by: dynamic" in told
 
 
 @pytest.mark.slow

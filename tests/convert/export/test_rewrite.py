@@ -80,6 +80,20 @@ def test_a_difference_in_the_last_bit_stays_one(recurrent: bool) -> None:
     assert np.abs(predict(flatbuffer, matrix) - expected).max() < 0.03 * np.abs(expected).max()
 
 
+def test_float16_halves_the_weights_of_an_lstm_too() -> None:
+    tf.keras.utils.set_random_seed(1)
+    model = tf.keras.Sequential(
+        [tf.keras.Input((20, 64)), layers.Conv1D(32, 3), layers.LSTM(32), layers.Dense(64)]
+    )
+    flatbuffer = convert(model, "float16")
+    assert {"UNIDIRECTIONAL_SEQUENCE_LSTM", "DEQUANTIZE"} <= set(operators(flatbuffer))
+    assert len(flatbuffer) < 3 * model.count_params()
+    matrix = np.random.default_rng(1).standard_normal((20, 64)).astype(np.float32)
+    expected = model(matrix[None]).numpy()[0]
+    # A weight of float16 errs by one part in 2048.
+    assert np.abs(predict(flatbuffer, matrix) - expected).max() < 2e-3 * np.abs(expected).max()
+
+
 def test_weights_are_aligned() -> None:
     """As TensorFlow Lite's schema demands: processors may not read them otherwise."""
     from tensorflow.lite.python import schema_py_generated as schema
