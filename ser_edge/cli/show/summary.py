@@ -49,7 +49,7 @@ def _row(label: str, cells: int, share: float, course: str, times: list[str]) ->
         if room is None or len(line + peaks) <= room:
             break
         peaks = ""
-    click.echo(colored(line.rstrip(), label) + peaks)
+    click.echo(colored(line if peaks else line.rstrip(), label) + peaks)
 
 
 def blocks(shares: list[float]) -> str:
