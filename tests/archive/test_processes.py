@@ -39,6 +39,9 @@ class Fake(Worker):
     def __init__(self) -> None:
         pass
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Fake, ()  # where processes are spawned, as beside the threads of other tests
+
     def outcome(self, file: str, on_chunk: Any = None) -> Outcome:
         name = file.partition(":")[0]
         if name == "slow":

@@ -121,6 +121,8 @@ def test_ctrl_c_tells_how_to_go_on(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Whoever runs the tests in the background may have it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     part = Path(f"{path}.part")
     while not (part.exists() and part.read_bytes().count(b"\n") >= 2):
