@@ -99,6 +99,7 @@ def test_what_was_said_in_silence(run, tmp_path):
     outcome = run("classify", path)
     assert outcome.code == 0
     assert "speech 0:00:00 of 0:01:10 (0 %)" in outcome.out
+    pytest.importorskip("matplotlib")
     assert run("classify", "--utterances", "--plot", tmp_path / "s.png", path).code == 0
 
 
