@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +17,11 @@ from ser_edge import Classifier, audio, cli
 from ser_edge.convert.corpus.clips import Clip, default_folder, read_index
 
 # Programs, not tests; they import peers that only their readers install.
+# Processes that write one cache of numba, librosa's compiler, at once leave it broken.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    _cache = Path(__file__).parents[1] / ".pytest_cache" / "numba"
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(_cache / os.environ["PYTEST_XDIST_WORKER"]))
+
 collect_ignore = ["bench", "convert/data", "pi"]
 
 # Corpora of whole sentences, acted in a studio: what the gate and the bundled models were made for.

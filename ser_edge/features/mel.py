@@ -339,12 +339,14 @@ def window_values(name: str, length: int, periodic: bool) -> npt.NDArray[np.floa
 
 
 @functools.lru_cache(maxsize=16)
-def centered_window(name: str, win_length: int, n_fft: int) -> npt.NDArray[Any]:
+def centered_window(
+    name: str, win_length: int, n_fft: int, dtype: Any = _FFT_DTYPE
+) -> npt.NDArray[Any]:
     if not 1 <= win_length <= n_fft:
         raise ValueError(f"win_length is {win_length}, but must be from 1 to n_fft, {n_fft}")
     before = (n_fft - win_length) // 2
     window = window_values(name, win_length, True)
-    return np.pad(window, (before, n_fft - win_length - before)).astype(_FFT_DTYPE)
+    return np.pad(window, (before, n_fft - win_length - before)).astype(dtype)
 
 
 @functools.lru_cache(maxsize=16)

@@ -39,7 +39,7 @@ class Activity:
         >>> noise = np.random.default_rng(0).standard_normal(48000).astype(np.float32)
         >>> noise[:24000] *= 0.01
         >>> levels = np.concatenate([*activity.push(noise), *activity.flush()])
-        >>> levels[:50].max() < 7.0, levels[70:].min() > 20.0
+        >>> bool(levels[:50].max() < 7.0), bool(levels[70:].min() > 20.0)
         (True, True)
     """
 
