@@ -90,7 +90,7 @@ def mfcc(
     """
     if not 1 <= n_mfcc <= n_mels:
         raise ValueError(f"n_mfcc is {n_mfcc}, but must be from 1 to n_mels, {n_mels}")
-    taper = centered_window(window, n_fft if win_length is None else win_length, n_fft)
+    taper = centered_window(window, win_length, n_fft)
     bands = mel_blocks(sr, n_fft, n_mels, fmin, sr / 2 if fmax is None else fmax, htk, mel_norm)
     levels = mel_power(padded_samples(y, n_fft, center, pad_mode), taper, hop_length, bands, power)
     to_decibels(levels, amin, top_db)
@@ -154,7 +154,7 @@ def melspectrogram(
         >>> melspectrogram(y, 16000, n_mels=64).shape
         (64, 32)
     """
-    taper = centered_window(window, n_fft if win_length is None else win_length, n_fft)
+    taper = centered_window(window, win_length, n_fft)
     bands = mel_blocks(sr, n_fft, n_mels, fmin, sr / 2 if fmax is None else fmax, htk, mel_norm)
     levels = mel_power(padded_samples(y, n_fft, center, pad_mode), taper, hop_length, bands, power)
     return np.ascontiguousarray(levels.T)
@@ -340,8 +340,10 @@ def window_values(name: str, length: int, periodic: bool) -> npt.NDArray[np.floa
 
 @functools.lru_cache(maxsize=16)
 def centered_window(
-    name: str, win_length: int, n_fft: int, dtype: Any = _FFT_DTYPE
+    name: str, win_length: int | None, n_fft: int, dtype: Any = _FFT_DTYPE
 ) -> npt.NDArray[Any]:
+    """A window in the middle of n_fft samples, which None fills."""
+    win_length = n_fft if win_length is None else win_length
     if not 1 <= win_length <= n_fft:
         raise ValueError(f"win_length is {win_length}, but must be from 1 to n_fft, {n_fft}")
     before = (n_fft - win_length) // 2

@@ -149,7 +149,6 @@ def spectrogram(
 ) -> FloatArray:
     """Magnitudes to some power, shape (n_frames, 1 + n_fft // 2)."""
     # Not in float32, whose rounding fills the valleys between harmonics.
-    win_length = n_fft if win_length is None else win_length
     taper = centered_window(window, win_length, n_fft, np.float64)
     signal = padded_samples(y, n_fft, center, pad_mode)
     spectra = np.zeros((1 + (signal.size - n_fft) // hop_length, 1 + n_fft // 2), np.float32)
