@@ -7,7 +7,6 @@ ignored.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from ser_edge.adapt.labelled import INDEX, find_clips
 from ser_edge.audio.folders import find_audio_files
 from ser_edge.errors import SerEdgeError
 
+from ..files import open_table
 from .splitting import Row, dev_rows
 
 # The bundled models' emotions in the order of their outputs.
@@ -262,27 +262,21 @@ def _read(index: Path, needed: Sequence[str], filled: Sequence[str]) -> list[tup
 
     The columns ``needed`` must be there, and those of ``filled`` that are there filled.
     """
-    try:
-        with index.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            missing = [name for name in needed if name not in (rows.fieldnames or ())]
-            if missing:
-                raise SerEdgeError(f"{index} lacks the column {missing[0]!r}")
-            columns = [name for name in filled if name in (rows.fieldnames or ())]
-            clips = []
-            for row in rows:
-                empty = [name for name in columns if not row[name]]
-                if empty:
-                    raise SerEdgeError(f"{index}, line {rows.line_num}: empty {empty[0]}")
-                texts = {
-                    name: row.get(name) or ""
-                    for name in ("corpus", "speaker", "gender", "label", "split")
-                }
-                clips.append((rows.line_num, Clip(index.parent / row["path"], **texts)))
-    except OSError as error:
-        raise SerEdgeError(f"cannot read the index {index}: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SerEdgeError(f"cannot read the index {index}: {error}") from error
+    with open_table(index, f"the index {index}") as rows:
+        missing = [name for name in needed if name not in (rows.fieldnames or ())]
+        if missing:
+            raise SerEdgeError(f"{index} lacks the column {missing[0]!r}")
+        columns = [name for name in filled if name in (rows.fieldnames or ())]
+        clips = []
+        for row in rows:
+            empty = [name for name in columns if not row[name]]
+            if empty:
+                raise SerEdgeError(f"{index}, line {rows.line_num}: empty {empty[0]}")
+            texts = {
+                name: row.get(name) or ""
+                for name in ("corpus", "speaker", "gender", "label", "split")
+            }
+            clips.append((rows.line_num, Clip(index.parent / row["path"], **texts)))
     if not clips:
         raise SerEdgeError(f"{index} lists no clips")
     return clips

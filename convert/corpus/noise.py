@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ import numpy as np
 from ser_edge import audio
 from ser_edge.errors import SerEdgeError
 
+from ..files import open_table
 from .augment import Material, Samples
 
 MAX_ROOM_SECONDS = 3.0  # longer impulse responses are effects, not rooms
@@ -65,14 +65,10 @@ def read_sounds(folder: Path) -> MaterialPaths:
     """
     index = folder / "index.csv"
     try:
-        with index.open(encoding="utf-8", newline="") as file:
-            rows = [(row["path"], row["kind"]) for row in csv.DictReader(file)]
-    except OSError as error:
-        raise SerEdgeError(f"cannot read {index}: {error.strerror}") from error
+        with open_table(index, str(index)) as table:
+            rows = [(row["path"], row["kind"]) for row in table]
     except KeyError as error:
         raise SerEdgeError(f"{index} lacks the column {error}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SerEdgeError(f"cannot read {index}: {error}") from error
     noises = tuple(folder / path for path, kind in rows if kind == "ambience")
     responses = tuple(folder / path for path, kind in rows if kind == "room")
     if not noises and not responses:

@@ -6,7 +6,6 @@ held out: nothing is fitted on them, and tests/bench/gate.py measures there.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from ser_edge import audio, gate
 
 from ..corpus.sounds import RATE, Samples, band_noise, colored_noise, hum, leveled, synthetic, voice
+from ..files import open_table
 
 WINDOW = 4 * RATE
 N_FRAMES = 166  # of a window; see gate.frame_features
@@ -106,8 +106,9 @@ def rooms(folder: Path) -> list[Path]:
 
 
 def _index(folder: Path) -> Iterator[dict[str, str]]:
-    with (folder / "index.csv").open(newline="") as file:
-        yield from csv.DictReader(file)
+    index = folder / "index.csv"
+    with open_table(index, str(index)) as rows:
+        yield from rows
 
 
 @lru_cache(maxsize=800)
