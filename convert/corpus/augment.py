@@ -97,8 +97,7 @@ def babble(
         voice = voices[index]
         if len(voice) == 0:
             continue
-        start = rng.integers(len(voice))
-        looped = np.resize(np.roll(voice, -start), len(samples))
+        looped = _looped(voice, len(samples), rng)
         mixture += looped / (_level(looped) + 1e-9)
     return _add(samples, mixture, rng, snr_db)
 
@@ -110,17 +109,14 @@ def reverb(samples: Samples, sample_rate: int, rng: np.random.Generator) -> Samp
     Gaussian noise whose level falls by 60 dB within a time drawn from :data:`REVERB_SECONDS`.
     The tail beyond the clip's end is cut, and the level of the clip is kept.
     """
-    from scipy.signal import fftconvolve
-
     decay_seconds = rng.uniform(*REVERB_SECONDS)
     seconds = np.arange(1, int(decay_seconds * sample_rate)) / sample_rate
     tail = rng.standard_normal(len(seconds)) * 10.0 ** (-3.0 * seconds / decay_seconds)
     tail *= _amplitude(-rng.uniform(*DIRECT_TO_REVERB_DB)) / np.sqrt(np.sum(tail**2) + 1e-12)
-    wet = fftconvolve(samples, np.concatenate([[1.0], tail]))[: len(samples)]
-    return np.asarray(wet * (_level(samples) / (_level(wet) + 1e-9)), dtype=np.float32)
+    return room(samples, np.concatenate([[1.0], tail]))
 
 
-def room(samples: Samples, response: Samples) -> Samples:
+def room(samples: Samples, response: NDArray[Any]) -> Samples:
     """Place the speaker in a room by its impulse response; the level of the clip is kept."""
     from scipy.signal import fftconvolve
 
@@ -137,8 +133,7 @@ def recorded_noise(
 ) -> Samples:
     """Add one of ``noises``, looped from a random start."""
     noise = noises[rng.integers(len(noises))]
-    start = rng.integers(len(noise))
-    return _add(samples, np.resize(np.roll(noise, -start), len(samples)), rng, snr_db)
+    return _add(samples, _looped(noise, len(samples), rng), rng, snr_db)
 
 
 def offset(
@@ -344,9 +339,14 @@ def _margins(sample_rate: int, rng: np.random.Generator) -> tuple[int, int]:
     return int(before), int(after)
 
 
+def _looped(sound: Samples, size: int, rng: np.random.Generator) -> Samples:
+    """So much of a sound, again and again from a random start."""
+    return np.resize(np.roll(sound, -rng.integers(len(sound))), size)
+
+
 def _add(
     samples: Samples,
-    noise: NDArray[np.float64],
+    noise: NDArray[Any],
     rng: np.random.Generator,
     snr_db: tuple[float, float],
 ) -> Samples:

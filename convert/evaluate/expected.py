@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ser_edge.errors import SerEdgeError
+from ser_edge.model import softmax
 
 _SUM_TOLERANCE = 1e-2  # of probabilities that were written with few digits
 
@@ -136,11 +136,5 @@ def _probabilities(
         if not 0 <= high <= 1:
             high = 1 / (1 + math.exp(-high))
         return 1 - high, high
-    return tuple(_softmax_of_logits(scores).tolist())
-
-
-def _softmax_of_logits(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    if (scores >= 0).all() and abs(float(scores.sum()) - 1) <= _SUM_TOLERANCE:
-        return scores
-    exponentials = np.exp(scores - scores.max())
-    return np.asarray(exponentials / exponentials.sum(), dtype=np.float64)
+    are_probabilities = (scores >= 0).all() and abs(float(scores.sum()) - 1) <= _SUM_TOLERANCE
+    return tuple((scores if are_probabilities else softmax(scores)).tolist())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +103,32 @@ def measure_by_corpus(
         rows = np.flatnonzero([name == corpus for name in corpora])
         result[corpus] = measure(labels[rows], probabilities[rows], [speakers[row] for row in rows])
     return result
+
+
+class OrdinarySpeech(NamedTuple):
+    """How ordinary speech, which has no labels, is taken."""
+
+    emotional: float  # fraction of clips with a confident label that is not neutral, 0 to 1
+    neutral: float  # fraction whose most probable label is neutral, 0 to 1
+
+
+def on_ordinary_speech(
+    probabilities: Probabilities, *, neutral: int, threshold: float
+) -> OrdinarySpeech:
+    """How ordinary speech is taken.
+
+    Args:
+        probabilities: shape (n, n_labels).
+        neutral: place of neutral among the labels.
+        threshold: probability from which a label is confident.
+
+    Example:
+        >>> on_ordinary_speech(np.array([[0.6, 0.4], [0.1, 0.9]]), neutral=0, threshold=0.5)
+        OrdinarySpeech(emotional=0.5, neutral=0.5)
+    """
+    emotional = probabilities.argmax(axis=1) != neutral
+    confident = probabilities.max(axis=1) >= threshold
+    return OrdinarySpeech(float(np.mean(emotional & confident)), float(np.mean(~emotional)))
 
 
 def expected_calibration_error(

@@ -82,8 +82,9 @@ def normalize(matrices: NDArray[Any], spec: dict[str, Any]) -> NDArray[np.float3
     Returns:
         float32, shape (n, *frontend.shape).
     """
-    axes = (slice(None), None) if feature_axis(spec) == 0 else (slice(None),)
-    step = FrontendSpec.parse(spec).normalization
+    parsed = FrontendSpec.parse(spec)
+    axes = (slice(None), None) if parsed.feature_axis == 0 else (slice(None),)
+    step = parsed.normalization
     assert step is not None
     mean = np.array(step.arguments["mean"], dtype=np.float32)[axes]
     scale = 1.0 / np.array(step.arguments["std"], dtype=np.float32)[axes]

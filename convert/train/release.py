@@ -26,6 +26,7 @@ from ..evaluate.metrics import (
     expected_calibration_error,
     fit_temperature,
     measure_by_corpus,
+    on_ordinary_speech,
     risk_coverage,
 )
 from ..export import embedding
@@ -142,13 +143,12 @@ def _on_ordinary_speech(
     probabilities: NDArray[np.float64], clips: Sequence[Clip], *, neutral: int, threshold: float
 ) -> dict[str, Any]:
     """How ordinary speech of people not in the training data is taken."""
-    emotional = probabilities.argmax(axis=1) != neutral
-    confident = probabilities.max(axis=1) >= threshold
+    taken = on_ordinary_speech(probabilities, neutral=neutral, threshold=threshold)
     return {
         "speakers": len({(clip.corpus, clip.speaker) for clip in clips}),
         "clips": len(clips),
-        "emotional": round(float(np.mean(emotional & confident)), 4),
-        "neutral": round(float(np.mean(~emotional)), 4),
+        "emotional": round(taken.emotional, 4),
+        "neutral": round(taken.neutral, 4),
     }
 
 

@@ -50,6 +50,7 @@ from ser_edge.convert.evaluate.metrics import (
     expected_calibration_error,
     fit_temperature,
     measure_by_corpus,
+    on_ordinary_speech,
 )
 from ser_edge.convert.files import draft
 from ser_edge.convert.train import dataset, fit, pipeline, teacher
@@ -192,10 +193,9 @@ def measure(
             rows = np.flatnonzero(names == name)
             probabilities = calibrated[rows]
             if name in fold.ordinary:
-                emotional = probabilities.argmax(axis=1) != at
-                confident = probabilities.max(axis=1) >= THRESHOLD
-                false_emotions.append(float(np.mean(emotional & confident)))
-                neutral.append(float(np.mean(~emotional)))
+                taken = on_ordinary_speech(probabilities, neutral=at, threshold=THRESHOLD)
+                false_emotions.append(taken.emotional)
+                neutral.append(taken.neutral)
                 continue
             part = [clips[row] for row in rows if clips[row].label]
             if not part:
