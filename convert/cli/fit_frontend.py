@@ -9,7 +9,7 @@ import click
 
 from .. import files
 from ..recipes.fit import Fit, Options, fit
-from .options import progress, seed_option
+from .options import allow_code_option, architecture_option, progress, seed_option
 
 _SHOWN = 5  # recipes
 _GB = 2**30
@@ -48,16 +48,8 @@ _GB = 2**30
     help="Recordings that are used, at most.",
 )
 @seed_option("Of the choice of these.")
-@click.option(
-    "--architecture",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Of a SOURCE that is weights alone: what model.to_json() gives.",
-)
-@click.option(
-    "--allow-code",
-    is_flag=True,
-    help="Run code that the source holds: only for a source whose maker you trust.",
-)
+@architecture_option
+@allow_code_option
 def fit_frontend(
     source: str,
     recordings: Path | None,

@@ -14,7 +14,7 @@ from .. import files, frontends, scaler
 from ..export.pipeline import DisagreementError, ExpectationError, Options, convert_model
 from ..export.tflite import AUTO
 from ..export.verify import Verification
-from .options import progress
+from .options import allow_code_option, architecture_option, progress
 
 _GB = 2**30
 _PATH = click.Path(exists=True, path_type=Path)
@@ -48,11 +48,7 @@ _PATH = click.Path(exists=True, path_type=Path)
     "output, that of 0, then that of 1.  "
     "[required, except with --preset seed]",
 )
-@click.option(
-    "--architecture",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Of a SOURCE that is weights alone: what model.to_json() gives.",
-)
+@architecture_option
 @click.option(
     "--force-labels",
     is_flag=True,
@@ -108,11 +104,7 @@ _PATH = click.Path(exists=True, path_type=Path)
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the verification's figures as JSON.",
 )
-@click.option(
-    "--allow-code",
-    is_flag=True,
-    help="Run code that the source holds: only for a source whose maker you trust.",
-)
+@allow_code_option
 @click.option(
     "--time-limit",
     type=click.FloatRange(1.0),

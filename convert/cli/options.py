@@ -24,6 +24,19 @@ def model_argument(command: Any) -> Any:
     return click.argument("model", metavar="NAME-OR-FILE", callback=_model_path)(command)
 
 
+architecture_option = click.option(
+    "--architecture",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Of a SOURCE that is weights alone: what model.to_json() gives.",
+)
+
+allow_code_option = click.option(
+    "--allow-code",
+    is_flag=True,
+    help="Run code that the source holds: only for a source whose maker you trust.",
+)
+
+
 def figure_for(plot: Path) -> Any:
     """An empty figure for ``--plot``: what can be wrong with the file shows before the long work.
 
