@@ -232,13 +232,9 @@ def as_frames(samples: ArrayLike, *, crowded: bool = False) -> NDArray[Any]:
             "transpose it"
         )
     kind = array.dtype.name
-    if kind in _FULL_SCALE:
-        array = array.astype(np.float32)
-        if kind == "uint8":
-            array -= 128
-        array /= _FULL_SCALE[kind]
-    elif kind not in ("float32", "float64"):
+    if kind not in ("float32", "float64", *_FULL_SCALE):
         raise AudioError(f"samples: float32, float64, int16, int32 or uint8 is needed, not {kind}")
+    array = _scaled(array)
     return array[:, np.newaxis] if array.ndim == 1 else array
 
 
@@ -277,7 +273,19 @@ def decode(data: bytes, sample_format: str, channels: int) -> NDArray[Any]:
     else:
         code = {"uint8": "u", "int16": "i", "int32": "i"}.get(sample_format, "f")
         samples = np.frombuffer(data, f"<{code}{SAMPLE_BYTES[sample_format]}")
-    return as_frames(samples.reshape(-1, channels), crowded=True)
+    return _scaled(samples).reshape(-1, channels)
+
+
+def _scaled(samples: NDArray[Any]) -> NDArray[Any]:
+    """Samples of any known type as floats with full scale 1."""
+    kind = samples.dtype.name
+    if kind not in _FULL_SCALE:
+        return samples
+    scaled = samples.astype(np.float32)
+    if kind == "uint8":
+        scaled -= 128
+    scaled /= _FULL_SCALE[kind]
+    return scaled
 
 
 def check_channel(channel: int | None, channels: int) -> None:

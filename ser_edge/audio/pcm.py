@@ -1,13 +1,15 @@
-"""PCM from a pipe: raw samples, or a WAV stream whose header is read here.
+"""PCM: raw samples of a pipe, or WAV, whose header is read here.
 
-Without any library, in bounded memory and however long it lasts: libsndfile would seek.
+Without any library, which takes time to load; and of a pipe in bounded memory and however long it
+lasts, where libsndfile would seek.
 """
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from ser_edge.errors import AudioError
 
@@ -106,6 +108,26 @@ def start_pcm(read: Callable[[int], bytes], raw: RawFormat, name: str) -> PcmSta
         raise AudioError(f"{name}: raw audio needs its --rate; a WAV stream tells it")
     format_ = Format(raw.sample_rate, raw.channels or 1, raw.sample_format or "int16")
     return PcmStart(format_, head, None)
+
+
+def plain_wav(file: BinaryIO, name: str) -> tuple[Format, int] | None:
+    """The format of a WAV file of PCM that holds all the audio its header tells of, and how much.
+
+    It is left at the first byte of that; any other file at its start, and the answer is None.
+    """
+    try:
+        header = wav_header(file.read, name) if file.read(4) == b"RIFF" else None
+    except (AudioError, OSError):
+        header = None
+    start = file.tell()
+    size = file.seek(0, io.SEEK_END)  # with its descriptor, which whoever reads it next may have
+    if header is not None:
+        format_, left = header
+        if left is not None and left <= size - start and format_.sample_rate:
+            file.seek(start)
+            return format_, left
+    file.seek(0)
+    return None
 
 
 def wav_header(read: Callable[[int], bytes], name: str) -> tuple[Format, int | None]:

@@ -1,6 +1,6 @@
 """Audio in: files, pipes and bytes become mono float32 samples with their sample rate.
 
-Read in chunks, so that memory stays bounded whatever a recording's length: WAV from a pipe here,
+Read in chunks, so that memory stays bounded whatever a recording's length: plain WAV here, other
 files with libsndfile through soundfile, and what that does not read with ffmpeg. Samples lie in
 -1..1, as ``librosa.load`` gives them.
 """
@@ -17,7 +17,7 @@ import numpy as np
 
 from ser_edge.audio import libsndfile
 from ser_edge.audio.mixing import Mixer, decode
-from ser_edge.audio.pcm import Encoding, Format, RawFormat, start_pcm, wav_header
+from ser_edge.audio.pcm import Encoding, Format, RawFormat, plain_wav, start_pcm, wav_header
 from ser_edge.audio.resample import Resampler, Samples
 from ser_edge.audio.sources import AudioSource, name_of, open_source, spool
 from ser_edge.errors import AudioError
@@ -160,7 +160,7 @@ def open_audio(
     Raises:
         AudioError: there is no such file, it cannot be opened, is empty, is not audio that
             can be read, has an implausible sample rate, or has no such channel.
-        DependencyError: soundfile or libsndfile is missing.
+        DependencyError: soundfile or libsndfile is missing, which plain WAV does not need.
         Contradiction: `raw` is contradicted by the header of a WAV pipe.
 
     Example:
@@ -223,9 +223,7 @@ def load(
 
 
 class _PcmDecoder:
-    """Raw samples: of a WAV pipe, a raw pipe, or ffmpeg."""
-
-    duration: float | None = None
+    """Raw samples: of WAV, a raw pipe, or ffmpeg."""
 
     def __init__(
         self,
@@ -236,8 +234,10 @@ class _PcmDecoder:
         name: str,
         head: bytes = b"",
         left: int | None = None,
+        duration: float | None = None,
     ) -> None:
         self.sample_rate, self.channels, self._sample_format = format_
+        self.duration = duration
         self._frame_bytes = format_.frame_bytes
         self._read = read
         self._head = head
@@ -332,7 +332,12 @@ def _open_stream(file: BinaryIO, name: str, *, ffmpeg: bool) -> Decoder:
 
 
 def _open_file(file: BinaryIO, name: str, *, ffmpeg: bool) -> Decoder:
-    """Open a file with libsndfile, or else with ffmpeg."""
+    """Open a file: plain WAV, or with libsndfile, or else with ffmpeg."""
+    wav = plain_wav(file, name)  # loading libsndfile would take a twentieth of a cold start
+    if wav is not None:
+        format_, size = wav
+        seconds = size // format_.frame_bytes / format_.sample_rate
+        return _PcmDecoder(file.read, format_, file.close, name=name, left=size, duration=seconds)
     soundfile = libsndfile.import_soundfile()
     try:
         # A descriptor of its own: libsndfile before 1.2.1 closes it on failure, whatever closefd.
