@@ -94,6 +94,9 @@ def main() -> None:
     # would begin by waiting in a loop, on every core of the device.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     show_warnings()
+    # What is loaded stays: searching it for garbage, while it grows, would take a twentieth of the
+    # time that it takes to classify one recording. `load_classifier` ends this.
+    gc.disable()
     try:
         program(prog_name="ser-edge")
     finally:

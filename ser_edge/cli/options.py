@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -190,6 +191,9 @@ def load_classifier(
         raise
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--threshold") from None
+    if not gc.isenabled():
+        gc.freeze()  # for good, or enabling it would begin by a search through all of it
+        gc.enable()
     log("loaded %r", classifier.model)
     return classifier
 

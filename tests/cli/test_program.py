@@ -109,6 +109,21 @@ def test_the_command_line_offers_every_gate_and_sample_format() -> None:
     assert set(options.SAMPLE_FORMATS) == set(SAMPLE_FORMATS)
 
 
+def test_garbage_is_searched_for_once_all_is_loaded():
+    script = (
+        "import gc, sys\n"
+        "from ser_edge import Classifier, cli\n"
+        "def classify(self, audio, **_):\n"
+        "    print(gc.isenabled(), gc.get_freeze_count() > 10_000)\n"
+        "    raise KeyboardInterrupt\n"
+        "Classifier.classify = classify\n"
+        f"sys.argv = ['ser-edge', 'classify', {str(RECORDING)!r}]\n"
+        "cli.main()\n"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert shown.stdout.decode().split() == ["True", "True"]
+
+
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_a_command_loads_no_other(name: str) -> None:
     script = (
