@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ser_edge.errors import AudioError, DependencyError, ModelError, SerEdgeError
+from ser_edge.errors import AudioError, DependencyError, ModelError, ProfileError, SerEdgeError
 
 if TYPE_CHECKING:
     from ser_edge.classifier import Classifier, Result
@@ -22,6 +22,7 @@ __all__ = [
     "Classifier",
     "DependencyError",
     "ModelError",
+    "ProfileError",
     "Result",
     "SerEdgeError",
     "Stream",
