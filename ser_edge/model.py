@@ -62,7 +62,6 @@ class Model:
         frontend: from samples to the model's input.
         num_threads: threads of the interpreter.
         runtime: name of the package that runs it.
-        operators: names of the operators in it, sorted.
 
     Raises:
         ModelError: the file is missing, broken, without metadata, or cannot run here.
@@ -89,9 +88,6 @@ class Model:
         self._input = self._only_tensor("input", interpreter.get_input_details())
         self._output, *self._embeddings = self._outputs(interpreter.get_output_details())
         self._check_shapes()
-        self.operators: tuple[str, ...] = tuple(
-            sorted({op["op_name"] for op in interpreter._get_ops_details()} - {"DELEGATE"})
-        )
         forking.renew_in_child(self)
 
     def __repr__(self) -> str:
@@ -102,6 +98,13 @@ class Model:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return functools.partial(Model, num_threads=self.num_threads), (self.path,)
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """Names of the operators in it, sorted."""
+        with self._lock:
+            operators = self._ready_interpreter()._get_ops_details()
+        return tuple(sorted({operator["op_name"] for operator in operators} - {"DELEGATE"}))
 
     @property
     def n_inputs(self) -> int:
@@ -183,14 +186,13 @@ class Model:
         """The tensors of these outputs for one window, without the batch."""
         shaped = _quantized(features, self._input).reshape(self._input["shape"])
         with self._lock:
-            if self._interpreter is None:  # in a forked child
-                self._interpreter, _ = self._load()
+            interpreter = self._ready_interpreter()
             try:
                 # A fused LSTM keeps its state from one call to the next.
-                self._interpreter.reset_all_variables()
-                self._interpreter.set_tensor(self._input["index"], shaped)
-                self._interpreter.invoke()
-                return [self._interpreter.get_tensor(output["index"])[0] for output in outputs]
+                interpreter.reset_all_variables()
+                interpreter.set_tensor(self._input["index"], shaped)
+                interpreter.invoke()
+                return [interpreter.get_tensor(output["index"])[0] for output in outputs]
             except RuntimeError as error:
                 reason = runtime.explain(str(error), self.runtime)
                 raise ModelError(f"{self.path} failed: {reason}") from error
@@ -206,6 +208,12 @@ class Model:
         forking.abandon(self._interpreter)
         self._interpreter = None
         self._lock = threading.Lock()
+
+    def _ready_interpreter(self) -> Any:
+        """That of this process; to be called with the lock held."""
+        if self._interpreter is None:  # in a forked child
+            self._interpreter, _ = self._load()
+        return self._interpreter
 
     def _load(self) -> tuple[Any, str]:
         try:
