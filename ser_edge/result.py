@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 JSON_SCHEMA = 1  # of a result; grows when a field changes its meaning
 # Of a result in a table, before the scores of the labels.
@@ -13,8 +12,8 @@ COLUMNS = ("start", "end", "label", "confidence", "reason")
 _DIGITS = 6  # of a probability, when it is printed: float32 has no more
 
 
-@dataclass(frozen=True)
-class Result:
+# A named tuple, for a dataclass takes a hundredth of a cold start to define.
+class Result(NamedTuple):
     """The emotion of a recording, or of a window of it.
 
     Example:
@@ -56,7 +55,7 @@ class Result:
         if self.scores is None or self.confidence is None:
             return self
         scores = {label: _significant(score) for label, score in self.scores.items()}
-        return replace(self, confidence=_significant(self.confidence), scores=scores)
+        return self._replace(confidence=_significant(self.confidence), scores=scores)
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, as JSON knows them; a list of such is a table for ``pandas.DataFrame``."""

@@ -11,7 +11,6 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ser_edge.archive.table import OutputError
@@ -89,7 +88,7 @@ class Journal:
         """
         line: dict[str, Any] = {"file": outcome.file}
         if outcome.error is None:
-            line["results"] = [asdict(result) for result in outcome.results]
+            line["results"] = [result.to_dict() for result in outcome.results]
         else:
             line["error"] = outcome.error
         self._note(line, self._append(line))

@@ -6,14 +6,16 @@ the mean would be silence, or a voice without its low half: there the louder cha
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from ser_edge.audio.pcm import SAMPLE_BYTES
 from ser_edge.audio.resample import Samples, check_sample_rate
 from ser_edge.errors import AudioError, AudioWarning
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 _MAX_CHANNELS = 128  # of an array; more means that frames and channels are swapped
 _MAX_LEVEL = 1_000.0  # full scale is 1; far beyond, integers were stored as floats

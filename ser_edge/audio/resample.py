@@ -12,11 +12,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ser_edge.errors import AudioError, DependencyError
 
-Samples = NDArray[np.float32]
+Samples = np.ndarray[Any, np.dtype[np.float32]]  # NDArray, without the time to load it
 
 # Beyond these no microphone records speech; a rate of 16 is kilohertz given as hertz.
 MIN_SAMPLE_RATE = 1_000  # Hz

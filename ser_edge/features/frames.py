@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+FloatArray = np.ndarray[Any, np.dtype[np.float32]]  # npt.NDArray, without the time to load npt
 
 PAD_MODES = ("constant", "edge", "reflect")
 

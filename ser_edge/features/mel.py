@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from ser_edge.features.frames import FloatArray, frame_blocks, framed, padded_samples
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 # Coefficients a_k of the window sum_k a_k cos(k x), x from -pi to pi.
 WINDOWS = {
