@@ -103,12 +103,35 @@ class Body:
         return HTTPException(408, "the recording came too slowly")
 
 
+class _Connection(h11.Connection):
+    """Gives the head of an answer of known length together with its body, to be sent at once.
+
+    Each of the two would take its own system call, and wake the client.
+    """
+
+    _head = b""
+
+    def send(self, event: Any) -> Any:
+        data = super().send(event)
+        if isinstance(event, h11.Response):
+            if any(name == b"content-length" for name, _ in event.headers):
+                self._head = data or b""
+                return b""
+        elif self._head and data is not None:
+            data, self._head = self._head + data, b""
+        return data
+
+
 class Http(H11Protocol):
     """uvicorn's HTTP, with time limits for the head of a request, and a limit of connections."""
 
     _timer: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None  # of an answer that the client does not read
     _upgraded = False  # to a WebSocket, which has limits of its own
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.conn = _Connection(h11.SERVER)
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)

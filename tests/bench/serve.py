@@ -2,11 +2,13 @@
 
     python tests/bench/serve.py                 # two minutes
     python tests/bench/serve.py --seconds 20 --clients 50 --slow 10
+    python tests/bench/serve.py --ceiling       # only `classify`, on one core and on each at once
 
 Clients upload a recording of three seconds again and again, each over a connection of its own,
 while slow ones send a byte a second. What one core's `classify` does is measured before and after.
 On a machine with other work the ratio of the two says little; there the processor time of a request
-tells what the ratio is on cores that have nothing else to do.
+tells what the ratio is on cores that have nothing else to do. How much the machine did besides, and
+how long its cores had nothing to do, is printed, too.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,7 @@ from tests.helpers.serving import RECORDING, Served, serving
 
 ALONE_SECONDS = 8.0
 LATENCY_REQUESTS = 100
+LOOK_SECONDS = 1.0  # between two looks at memory, which cost the machine milliseconds
 
 
 def alone(seconds: float) -> tuple[float, float]:
@@ -44,6 +48,42 @@ def alone(seconds: float) -> tuple[float, float]:
         count += 1
     elapsed = time.perf_counter() - began
     return count / elapsed, 1e3 * (time.process_time() - used) / count
+
+
+def pinned(core: int, begin: Any, told: Any) -> None:
+    """Classify on one core when all are ready."""
+    os.sched_setaffinity(0, {core})
+    Classifier.bundled().classify(RECORDING.read_bytes())
+    begin.wait()
+    told.put(alone(ALONE_SECONDS))
+
+
+def together(cores: Sequence[int]) -> dict[str, Any]:
+    """What a loop of classify on each core does, all at a time."""
+    context = get_context("spawn")
+    begin, told = context.Barrier(len(cores)), context.Queue()
+    loops = [context.Process(target=pinned, args=(core, begin, told)) for core in cores]
+    for loop in loops:
+        loop.start()
+    found = [told.get() for _ in loops]
+    for loop in loops:
+        loop.join()
+    return {
+        "cores": list(cores),
+        "per_second": round(sum(rate for rate, _ in found), 1),
+        "processor_ms": [round(cost, 2) for _, cost in found],
+    }
+
+
+def ceiling() -> None:
+    """Print what the machine can do at best: how many times one core all its cores are."""
+    cores = sorted(os.sched_getaffinity(0))
+    ones = [together([core]) for core in cores]
+    every = together(cores)
+    for figures in (*ones, every):
+        print(json.dumps(figures))
+    one = statistics.mean(figures["per_second"] for figures in ones)
+    print(f"together {every['per_second'] / one:.2f} times one core")
 
 
 def request(port: int) -> bytes:
@@ -77,6 +117,7 @@ def client(port: int, seconds: float, told: Any) -> None:
     outcomes: Counter[str] = Counter()
     bodies: set[bytes] = set()
     waits = []
+    in_time = 0
     deadline = time.monotonic() + seconds
     with socket.create_connection(("127.0.0.1", port), timeout=120) as connection:
         while time.monotonic() < deadline:
@@ -87,9 +128,10 @@ def client(port: int, seconds: float, told: Any) -> None:
             outcomes[str(status)] += 1
             if status == 200:
                 bodies.add(body)
+                in_time += time.monotonic() < deadline
             elif status == 503:
                 time.sleep(1)
-    told.put((dict(outcomes), bodies, waits))
+    told.put((dict(outcomes), bodies, waits, in_time))
 
 
 def clients(port: int, seconds: float, count: int, told: Any) -> None:
@@ -136,6 +178,14 @@ def processor_seconds(served: Served) -> tuple[float, float]:
     return times[0], sum(times[1:])
 
 
+def machine_seconds() -> tuple[float, float]:
+    """Processor time of everything on the machine, and time in which its cores were idle."""
+    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    user, nice, system, idle, waiting, interrupts, soft, stolen = (int(f) for f in fields)
+    busy = user + nice + system + interrupts + soft + stolen
+    return tuple(t / os.sysconf("SC_CLK_TCK") for t in (busy, idle + waiting))  # type: ignore[return-value]
+
+
 def memory_mb(served: Served) -> tuple[float, float]:
     """Resident and proportional memory of the service and its workers, MB."""
     resident = proportional = 0.0
@@ -152,7 +202,11 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--slow", type=int, default=10)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--ceiling", action="store_true")
     options = parser.parse_args()
+    if options.ceiling:
+        ceiling()
+        return
     context = get_context("spawn")
     with serving("--workers", str(options.workers)) as service:
         with socket.create_connection(("127.0.0.1", service.port)) as connection:
@@ -167,7 +221,7 @@ def main() -> None:
             f"95 % within {sorted(waits)[int(0.95 * len(waits))]:.1f} ms"
         )
         before, start = alone(ALONE_SECONDS), memory_mb(service)
-        used = processor_seconds(service)
+        used = (*processor_seconds(service), time.process_time(), *machine_seconds())
         told = context.Queue()
         loaded = context.Process(
             target=clients, args=(service.port, options.seconds, options.clients, told)
@@ -183,23 +237,27 @@ def main() -> None:
                 found.append(told.get())
             highest = max(highest, memory_mb(service))
             beside.append(1e3 * first_answer(service.port))
-            time.sleep(0.2)
+            time.sleep(LOOK_SECONDS)
         loaded.join()
-        spent = [now - then for now, then in zip(processor_seconds(service), used)]
-        spent.append(found.pop())
+        now = (*processor_seconds(service), time.process_time(), *machine_seconds())
+        spent = [end - begin for begin, end in zip(used, now)]
+        spent[2] += found.pop()  # who looks, with the slow clients, and the quick ones
         after = alone(ALONE_SECONDS)
         lost = len(service.workers()) != options.workers
     outcomes: Counter[str] = Counter()
     bodies = {expected}
     waits = []
-    for counts, seen, waited in found:
+    answered = len(beside)
+    for counts, seen, waited, in_time in found:
         outcomes.update(counts)
         bodies |= seen
         waits += waited
-    rate = outcomes["200"] / options.seconds
+        answered += in_time
+    rate = answered / options.seconds
     one = (before[0] + after[0]) / 2
     classify_ms = min(before[1], after[1])
-    service_ms, workers_ms, clients_ms = (1e3 * s / sum(outcomes.values()) for s in spent)
+    count = sum(outcomes.values()) + len(beside)
+    service_ms, workers_ms, clients_ms, busy_ms, idle_ms = (1e3 * s / count for s in spent)
     all_ms = service_ms + workers_ms + clients_ms
     figures = {
         "answers": dict(outcomes),
@@ -211,6 +269,8 @@ def main() -> None:
             "service": round(service_ms, 2),
             "workers": round(workers_ms, 2),
             "clients": round(clients_ms, 2),
+            "others": round(busy_ms - all_ms, 2),
+            "idle": round(idle_ms, 2),
         },
         "ratio_on_two_idle_cores": round(2 * classify_ms / all_ms, 2),
         "first_answer_beside_ms": [

@@ -291,3 +291,26 @@ def test_a_recording_that_ends_a_worker_harms_no_other(
     assert again.status_code == 200
     assert served.workers() != [worker]
     assert "ser_edge_lost_workers 1.0" in client.get("/metrics").text
+
+
+def test_the_head_of_an_answer_goes_with_its_body_but_does_not_wait_for_events() -> None:
+    import h11
+
+    from ser_edge.web.limits import _Connection
+
+    def asked() -> h11.Connection:
+        connection = _Connection(h11.SERVER)
+        connection.receive_data(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        connection.next_event()
+        return connection
+
+    connection = asked()
+    assert connection.send(h11.Response(status_code=200, headers=[("content-length", "2")])) == b""
+    sent = connection.send(h11.Data(data=b"ab"))
+    assert sent.startswith(b"HTTP/1.1 200")
+    assert sent.endswith(b"\r\n\r\nab")
+    assert connection.send(h11.EndOfMessage()) == b""
+    connection = asked()
+    assert connection.send(h11.Response(status_code=304, headers=[("content-length", "2")])) == b""
+    assert connection.send(h11.EndOfMessage()).startswith(b"HTTP/1.1 304")
+    assert asked().send(h11.Response(status_code=200, headers=[])).startswith(b"HTTP/1.1 200")

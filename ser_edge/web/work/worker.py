@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import io
 import json
+import socket
 import sys
 import warnings
 from collections import OrderedDict
@@ -21,9 +22,9 @@ from ser_edge.classifier import Classifier
 from ser_edge.errors import AudioError, AudioWarning, ModelError, ProfileError, SerEdgeError
 from ser_edge.result import result_json
 from ser_edge.selftest import TOLERANCE, reference_error
+from ser_edge.web.work.channel import PIECE_BYTES, Channel
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
     from typing import Protocol
 
     class Readable(Protocol):
@@ -38,7 +39,6 @@ USAGE = "usage"  # code 2
 UNUSABLE = "unusable"  # the model or the installation: code 3
 
 MAX_WINDOWS = 20_000  # results of one recording: 11 hours at a window every 2 s, 5 MB of JSON
-PIECE_BYTES = 1 << 18  # of a body, through the socket
 _MAX_PROFILES = 4  # that clients sent, and which are kept ready
 
 
@@ -58,6 +58,16 @@ class Answer(NamedTuple):
 
     error: str | None  # its kind, None where all went well
     payload: bytes  # the answer, or the sentence that says what is wrong
+
+    def message(self) -> bytes:
+        """It as one message."""
+        return (self.error or "").encode() + b"\n" + self.payload
+
+    @classmethod
+    def parse(cls, message: bytes) -> Answer:
+        """What :meth:`message` gave."""
+        error, _, payload = message.partition(b"\n")
+        return cls(error.decode() or None, payload)
 
 
 class Worker:
@@ -194,8 +204,8 @@ class _Named:
 class _Body(io.RawIOBase):
     """A body that comes through the socket in pieces; one that is not full is the last."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
         self._rest = b""
         self._ended = False
 
@@ -203,23 +213,23 @@ class _Body(io.RawIOBase):
         if size < 0:
             return b"".join(iter(lambda: self.read(1 << 20), b""))
         if not self._rest and not self._ended:
-            self._rest = self._connection.recv_bytes()
+            self._rest = self._channel.receive()
             self._ended = len(self._rest) < PIECE_BYTES
         data, self._rest = self._rest[:size], self._rest[size:]
         return data
 
 
-def _answers(worker: Worker, connection: Connection) -> Iterator[Answer]:
+def _answers(worker: Worker, channel: Channel) -> Iterator[Answer]:
     while True:
         try:
-            job = json.loads(connection.recv_bytes())
+            job = json.loads(channel.receive())
         except (EOFError, OSError):
             return  # the service is gone
         count = job["bodies"]
         # Several are read before the first is used, so that they come in order.
-        bodies: list[Readable] = [_Body(connection) for _ in range(min(count, 1))]
+        bodies: list[Readable] = [_Body(channel) for _ in range(min(count, 1))]
         if count > 1:
-            bodies = [io.BytesIO(_Body(connection).read()) for _ in range(count)]
+            bodies = [io.BytesIO(_Body(channel).read()) for _ in range(count)]
         answer = worker.run(job, bodies)
         if count == 1:
             bodies[0].read(-1)  # what the job left over
@@ -228,32 +238,15 @@ def _answers(worker: Worker, connection: Connection) -> Iterator[Answer]:
 
 def main() -> None:
     """The process: its only argument is the number of the socket."""
-    from multiprocessing.connection import Connection
-
     warnings.simplefilter("ignore", AudioWarning)
-    connection: Connection[Any, Any] = Connection(int(sys.argv[1]))
-    settings = Settings(**json.loads(connection.recv_bytes()))
+    channel = Channel(socket.socket(fileno=int(sys.argv[1])))
+    settings = Settings(**json.loads(channel.receive()))
     try:
         worker = Worker(settings)
     except (SerEdgeError, ValueError) as error:
-        send(connection, Answer(UNUSABLE, str(error).encode("utf-8", "surrogateescape")))
+        channel.send(Answer(UNUSABLE, str(error).encode("utf-8", "surrogateescape")).message())
         return
     gc.freeze()  # what was loaded stays: no search for garbage goes through it
-    send(connection, Answer(None, b""))
-    for answer in _answers(worker, connection):
-        send(connection, answer)
-
-
-def send(connection: Connection[Any, Any], answer: Answer) -> None:
-    """Write an answer to the socket."""
-    connection.send_bytes((answer.error or "").encode() + b"\n" + answer.payload)
-
-
-def receive(connection: Connection[Any, Any]) -> Answer:
-    """Read an answer from the socket.
-
-    Raises:
-        EOFError, OSError: the worker died.
-    """
-    error, _, payload = connection.recv_bytes().partition(b"\n")
-    return Answer(error.decode() or None, payload)
+    channel.send(Answer(None, b"").message())
+    for answer in _answers(worker, channel):
+        channel.send(answer.message())
