@@ -20,7 +20,7 @@ _PLUGIN = "ser-edge"  # name of what holds a worker's model
 _PARTITION_SECONDS = 1800.0  # of audio: some ten seconds of work
 _QUEUED = 3  # partitions a thread: the one that it does, and the next
 _LOOK_SECONDS = 0.5
-_NO_WORKER_SECONDS = 300.0  # after which nobody waits any longer
+_PATIENCE_SECONDS = 300.0  # how long nothing is done and no worker takes work
 
 
 class ClusterError(SerEdgeError, RuntimeError):
@@ -63,7 +63,8 @@ def classify_files(
         on_done: called after each partition with its files, errors among them, seconds of audio.
 
     Raises:
-        ClusterError: the scheduler was lost; what is done is kept.
+        ClusterError: the scheduler was lost, or no worker has taken work for five minutes; what is
+            done is kept.
         OutputError: the folder holds results, and `resume` is not set or they have other settings.
         DependencyError: a package is missing.
     """
@@ -80,11 +81,15 @@ def classify_files(
     todo = dataset.plan(files, partition_seconds)
     again = dataset.failed() if retry_errors else []
     run.all([*((each, False) for each in todo), *((each, True) for each in again)])
-    return Summary(*dataset.count())
+    return Summary(*dataset.count(run.errors))
 
 
 class _Run:
-    """Partitions on their way through a cluster."""
+    """Partitions on their way through a cluster.
+
+    Attributes:
+        errors: in each partition that is done, by its name.
+    """
 
     def __init__(
         self,
@@ -103,6 +108,7 @@ class _Run:
         self._client = client
         self._output = output
         self._on_done = on_done
+        self.errors: dict[str, int] = {}
 
         class Plugin(distributed.WorkerPlugin):
             """Holds the model of one of Dask's workers: unpickling it loads it."""
@@ -128,24 +134,29 @@ class _Run:
                     for future in self._finished(list(futures)):
                         partition, retry = futures.pop(future)
                         try:
-                            self._on_done(*self._result(future))
+                            self._take(partition, future)
                         except self._distributed.KilledWorker:
                             suspect.append((partition, retry))
                 # When nothing else runs, a worker that dies tells which file it was.
                 for partition, retry in suspect:
                     known = [self._alone(file) for file in partition.files]
                     (future,) = self._finished([self._submit(_partition, partition, known, retry)])
-                    self._on_done(*self._result(future))
+                    self._take(partition, future)
             finally:
                 with contextlib.suppress(Exception):
                     self._client.cancel(list(futures))
+
+    def _take(self, partition: Partition, future: Any) -> None:
+        files, errors, seconds = self._result(future)
+        self.errors[partition.name] = errors
+        self._on_done(files, errors, seconds)
 
     def _submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return self._client.submit(function, self._output, *arguments, pure=False)
 
     def _finished(self, futures: Sequence[Any]) -> list[Any]:
         """Those that are done; waits for one."""
-        alone_since = None
+        since = time.monotonic()
         while True:
             if self._client.status != "running":
                 raise ConnectionError
@@ -154,18 +165,25 @@ class _Run:
                 raise ConnectionError
             if done:
                 return done
-            if self._client.nthreads():
-                alone_since = None
-            else:
-                alone_since = alone_since or time.monotonic()
-                if time.monotonic() - alone_since > _NO_WORKER_SECONDS:
-                    raise ClusterError(
-                        f"the cluster has had no worker for {_NO_WORKER_SECONDS:.0f} s"
-                    )
+            statuses = self._statuses()
+            if "running" in statuses:
+                since = time.monotonic()
+            elif time.monotonic() - since > _PATIENCE_SECONDS:
+                raise ClusterError(
+                    f"for {_PATIENCE_SECONDS:.0f} s all workers of the cluster have been paused: "
+                    "they have too little memory"
+                    if "paused" in statuses
+                    else f"the cluster has had no worker for {_PATIENCE_SECONDS:.0f} s"
+                )
             with contextlib.suppress(TimeoutError, self._distributed.TimeoutError):
                 self._distributed.wait(
                     futures, timeout=_LOOK_SECONDS, return_when="FIRST_COMPLETED"
                 )
+
+    def _statuses(self) -> set[str]:
+        """Of the workers: one that is paused, for it needs too much memory, takes no work."""
+        identity = self._client.sync(self._client.scheduler.identity)
+        return {worker["status"] for worker in identity["workers"].values()}
 
     def _result(self, future: Any) -> Any:
         """The result of a task that is done.

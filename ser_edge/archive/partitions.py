@@ -11,6 +11,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from ser_edge.archive.arrow import Parquet, import_pyarrow
@@ -22,6 +23,7 @@ from ser_edge.errors import DependencyError, SerEdgeError
 
 _PLAN = "_plan.jsonl"  # readers of Parquet datasets pass over names that begin so
 _MAX_FILES = 2000  # of a partition
+_READERS = 16  # at a time: what a store answers slowly, it answers to many
 _MEASURED = 8  # files of each ending, for seconds of audio in a byte
 _BYTES_PER_SECOND = 32_000  # where that cannot be told: 16 kHz, 16 bits
 
@@ -97,21 +99,32 @@ class Dataset:
 
     def failed(self) -> list[Partition]:
         """The partitions that are done and hold errors."""
-        present = self._place.names()
-        done = [each for each in self._partitions if each.name in present]
-        return [each for each in done if self.errors(each)]
+        done = self._done()
+        return [each for each, errors in zip(done, self._errors(done)) if errors]
 
-    def errors(self, partition: Partition) -> int:
-        """How many files of a partition that is done have an error."""
+    def count(self, known: Mapping[str, int]) -> tuple[int, int]:
+        """Files that are done, and how many of them have an error.
+
+        Args:
+            known: errors in some of the partitions, by their names: those need not be read.
+        """
+        done = self._done()
+        errors = sum(self._errors([each for each in done if each.name not in known]))
+        return sum(len(each.files) for each in done), errors + sum(known.values())
+
+    def _done(self) -> list[Partition]:
+        present = self._place.names()
+        return [each for each in self._partitions if each.name in present]
+
+    def _errors(self, partitions: Iterable[Partition]) -> list[int]:
+        """How many files of each partition have an error."""
+        with ThreadPoolExecutor(_READERS) as pool:
+            return list(pool.map(self._read_errors, partitions))
+
+    def _read_errors(self, partition: Partition) -> int:
         with self._place.open(partition.name) as file:
             column = self._pyarrow.parquet.read_table(file, columns=["error"]).column("error")
         return len(column) - int(column.null_count)
-
-    def count(self) -> tuple[int, int]:
-        """Files that are done, and how many of them have an error."""
-        present = self._place.names()
-        done = [each for each in self._partitions if each.name in present]
-        return sum(len(each.files) for each in done), sum(map(self.errors, done))
 
 
 def work(
@@ -181,9 +194,10 @@ def _seconds_per_byte(sizes: Mapping[str, int]) -> dict[str, float]:
 
     some: dict[str, list[str]] = defaultdict(list)
     for file, size in sizes.items():
-        if len(some[_ending(file)]) < _MEASURED and size:
-            some[_ending(file)].append(file)
-    rates = {_ending(file): 1 / _BYTES_PER_SECOND for file in sizes}
+        found = some[_ending(file)]
+        if len(found) < _MEASURED and size:
+            found.append(file)
+    rates = dict.fromkeys(some, 1 / _BYTES_PER_SECOND)
     for ending, files in some.items():
         seconds = 0.0
         measured = 0

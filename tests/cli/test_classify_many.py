@@ -134,3 +134,19 @@ def test_ctrl_c_tells_how_to_go_on(tmp_path: Path) -> None:
         f"ser-edge: stopped, and 1 file done. To go on: ser-edge classify --jobs 2 -o {path} "
         f"{tmp_path / 'short.wav'} {recording} --resume\n"
     )
+
+
+def test_a_single_recording_pays_nothing_for_archives(tmp_path):
+    """None of their modules is loaded, nor what only they need."""
+    soundfile.write(tmp_path / "voice.wav", voice(1.0), RATE)
+    script = (
+        "import atexit, sys\n"
+        "names = ('ser_edge.archive', 'ser_edge.cli.archive', 'multiprocessing', 'fsspec', "
+        "'pyarrow', 'distributed')\n"
+        "atexit.register(lambda: print([name for name in names if name in sys.modules]))\n"
+        "from ser_edge.cli import main\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", script, "classify", str(tmp_path / "voice.wav"), "--csv"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert shown.stdout.splitlines()[-1] == "[]"
