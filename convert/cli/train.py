@@ -65,7 +65,8 @@ from .options import figure_for, progress, seed_option
     "corpora",
     multiple=True,
     metavar="NAME",
-    help="Learn from this corpus alone; again for more of them. [default: from all]",
+    help="Learn from this corpus alone, of labelled or ordinary speech; again for more of them. "
+    "[default: from all]",
 )
 @click.option(
     "--ordinary",
@@ -152,9 +153,9 @@ def train(
     settings = {} if settings_file is None else config.read(settings_file)
     figure = None if picture is None else figure_for(picture)
     cache = cache or dataset.default_cache()
-    clips = choose(read_index(index), corpora)
+    clips = [*read_index(index), *(read_ordinary(ordinary) if ordinary else [])]
     metadata = pipeline.train(
-        [*clips, *(read_ordinary(ordinary) if ordinary else [])],
+        choose(clips, corpora),
         frontends.read(frontend_file) if frontend_file else frontends.preset(preset),
         pipeline.configure(
             architecture,

@@ -34,6 +34,17 @@ LICENCES = {
     "ravdess": "CC BY-NC-SA 4.0",
     "emo_db": "free",
     "nemo": "CC BY-NC-SA 4.0",
+    "ased": "none stated",
+    "aesdd": "free for research",
+    "eyase": "none stated",
+    "turev": "CC BY-NC-ND 4.0",
+    "emotale": "none stated",
+    "banglaser": "none stated",
+    "iesc": "CC BY-NC-SA 4.0",
+    "speechocean": "CC BY 4.0",
+    "picovoice": "Apache-2.0",
+    "pansori": "CC BY-NC-ND 4.0",
+    "kor": "CC BY-NC-SA 4.0",
 }
 
 _NEEDED = ("path", "label")
@@ -163,7 +174,8 @@ def spread(clips: Sequence[Clip], count: int) -> list[Clip]:
 def choose(clips: Sequence[Clip], corpora: Sequence[str]) -> list[Clip]:
     """The training clips of the named corpora, of all where none is named, and all dev clips.
 
-    Of other corpora's dev clips, those stay whose labels the chosen ones have.
+    Of other corpora's dev clips, those stay whose labels the chosen ones have; clips without a
+    label are of use to all.
 
     Raises:
         SerEdgeError: a corpus has no training clip.
@@ -178,7 +190,7 @@ def choose(clips: Sequence[Clip], corpora: Sequence[str]) -> list[Clip]:
     return [
         clip
         for clip in clips
-        if clip.corpus in chosen or (clip.split == "dev" and clip.label in labels)
+        if clip.corpus in chosen or (clip.split == "dev" and clip.label in {*labels, ""})
     ]
 
 

@@ -6,9 +6,11 @@
 Every fold leaves out whole corpora of emotions, and corpora of ordinary speech, from training,
 normalization and teacher, and predicts all of their clips with the float model. Several corpora
 are left out at once, which is stricter than one at a time and four times cheaper. The recipes
-are rows of docs/training.md. Few epochs and short fits of the teacher keep a fold to about 15
-minutes on one core; folds that are done are read from the cache, broken ones go on from their
-last epoch. The table is in Markdown.
+are rows of docs/training.md, trained for the same number of steps each. Few steps and short fits
+of the teacher keep a fold to about 15 minutes on one core; folds that are done are read from the
+cache, broken ones go on from their last epoch. Features and embeddings are those that
+`ser-edge-convert train --copies 3` computes with the same sounds and ordinary speech. The table
+is in Markdown.
 
 - false emotions: clips of ordinary speech left out that get an emotion at a probability of 0.5,
   at the temperature that the dev speakers of the corpora learned from give.
@@ -59,8 +61,8 @@ from ser_edge.convert.train.labels import NEUTRAL
 from ser_edge.frontend import FrontendSpec
 from ser_edge.model import temperature_scaled
 
-EPOCHS = 6
-COPIES = 2
+STEPS = 3000  # batches
+COPIES = 3
 TEACHER_FOLDS = 3
 TEACHER_EPOCHS = 6
 THRESHOLD = 0.5  # probability of an emotion that counts as false on ordinary speech
@@ -148,10 +150,12 @@ def run(
         dev_clips=clips,
     )
     spec = pipeline.normalized(spec, part)
+    config = TrainingConfig(**chosen.settings)
+    epochs = max(1, round(STEPS * config.batch_size / len(known_clips)))
     model = fit.train(
         part,
         spec,
-        TrainingConfig(epochs=EPOCHS, **chosen.settings),
+        replace(config, epochs=epochs),
         folder=folder,
         targets=targets,
         resume=True,
@@ -243,8 +247,7 @@ def main() -> None:
     if unknown:
         parser.error(f"no recipe {unknown[0]!r} (known: {', '.join(RECIPES)})")
     compute_in_one_order()
-    ordinary = [replace(clip, split="train") for clip in read_ordinary(arguments.ordinary)]
-    clips = [*read_index(arguments.index), *ordinary]
+    clips = [*read_index(arguments.index), *read_ordinary(arguments.ordinary)]
     spec = frontends.preset("compact")
     common = {"cache": arguments.cache, "jobs": arguments.jobs}
     data = dataset.load(

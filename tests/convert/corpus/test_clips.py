@@ -157,6 +157,16 @@ def test_measuring_on_other_corpora_leaves_unknown_labels_out() -> None:
     assert choose(clips, ["mine"]) == [clips[0], clips[2]]
 
 
+def test_ordinary_speech_is_chosen_by_corpus_and_measures_all() -> None:
+    clips = [
+        Clip(Path("x"), "mine", "anna", "", "sad", "train"),
+        Clip(Path("v"), "talks", "bert", "", "", "train"),
+        Clip(Path("w"), "talks", "cleo", "", "", "dev"),
+    ]
+    assert choose(clips, ["mine", "talks"]) == clips
+    assert choose(clips, ["mine"]) == [clips[0], clips[2]]
+
+
 def test_training_takes_chosen_corpora_and_measuring_all() -> None:
     clips = [
         Clip(Path("x"), corpus, "anna", "", "sad", split)
