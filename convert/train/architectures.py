@@ -13,6 +13,8 @@ from ser_edge.errors import SerEdgeError
 
 from ..backend import tensorflow
 
+PROBABILITIES = "probabilities"  # name of the last layer
+
 # Layers that the distillation heads read.
 UTTERANCE_EMBEDDING = "summary"  # name of the layer with one vector a clip, shape (256,)
 FRAME_EMBEDDINGS = "states"  # name of the layer with one vector a step, shape (n_steps, 128)
@@ -54,8 +56,22 @@ def build(name: str, input_shape: tuple[int, int], n_labels: int) -> Any:
 
     inputs = tf.keras.Input(input_shape, name="features")
     x = layers(tf.keras.layers, inputs)
-    outputs = tf.keras.layers.Dense(n_labels, activation="softmax", name="probabilities")(x)
+    outputs = tf.keras.layers.Dense(n_labels, activation="softmax", name=PROBABILITIES)(x)
     return tf.keras.Model(inputs, outputs, name=name.replace("-", "_"))
+
+
+def shift_logit(model: Any, label: int, shift: float) -> None:
+    """Add a number to a label's logit, for every input.
+
+    Args:
+        model: a network of :func:`build`; it is changed.
+        label: the label's place.
+        shift: the number.
+    """
+    layer = model.get_layer(PROBABILITIES)
+    kernel, bias = layer.get_weights()
+    bias[label] += shift
+    layer.set_weights([kernel, bias])
 
 
 def _compact(layers: Any, x: Any) -> Any:

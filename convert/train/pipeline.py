@@ -20,6 +20,7 @@ from ..export.flatbuffer import minimum_runtime
 from ..export.source import source_model
 from . import architectures, checks, dataset, fit, release, teacher
 from .config import TrainingConfig
+from .labels import NEUTRAL, NEUTRAL_SHIFT
 
 Progress = Callable[[str], Callable[[int, int], None]]
 """From the name of what is done to a callback that takes how many are done, and their total."""
@@ -116,6 +117,9 @@ def train(
     model = fit.train(
         data, spec, config, folder=folder, targets=targets, resume=resume, report=report
     )
+    if any(not clip.label for clip in data.train_clips):
+        neutral = data.labels.index(NEUTRAL)
+        architectures.shift_logit(model, neutral, NEUTRAL_SHIFT)
     flatbuffer = quantized(model)
     return release.calibrate_and_pack(
         flatbuffer,

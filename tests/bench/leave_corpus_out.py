@@ -14,7 +14,9 @@ is in Markdown.
 
 - false emotions: clips of ordinary speech left out that get an emotion at a probability of 0.5,
   at the temperature that the dev speakers of the corpora learned from give.
-- The frontier moves the probability of neutral by a factor: what a prior could have done.
+- As in the released models, neutral's logit is lowered where ordinary speech was learned from, and
+  the temperature is raised by some caution.
+- The frontier moves the probability of neutral by further factors.
 
 Noise that is mixed in, babble of training clips among it, is drawn once, for all folds.
 """
@@ -57,7 +59,8 @@ from ser_edge.convert.evaluate.metrics import (
 from ser_edge.convert.files import draft
 from ser_edge.convert.train import dataset, fit, pipeline, teacher
 from ser_edge.convert.train.config import TrainingConfig
-from ser_edge.convert.train.labels import NEUTRAL
+from ser_edge.convert.train.labels import NEUTRAL, NEUTRAL_SHIFT
+from ser_edge.convert.train.release import CAUTION
 from ser_edge.frontend import FrontendSpec
 from ser_edge.model import temperature_scaled
 
@@ -67,7 +70,7 @@ TEACHER_FOLDS = 3
 TEACHER_EPOCHS = 6
 THRESHOLD = 0.5  # probability of an emotion that counts as false on ordinary speech
 FACTORS = np.exp([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0])  # of neutral's probability
-CAUTIONS = (1.0, 1.2, 1.4, 1.7, 2.0)  # of the temperature
+CAUTIONS = (1.0, 1.2, 1.4, 1.7, 2.0)  # factors of the temperature
 
 FOUR = ("crema_d", "ravdess", "emo_db", "nemo")  # what the first bundled models learned from
 
@@ -185,8 +188,8 @@ class Figures(NamedTuple):
 
 def measure(
     parts: Sequence[tuple[Fold, list[Clip], NDArray[np.float64]]],
-    factor: float = 1.0,
-    caution: float = 1.0,
+    factor: float,
+    caution: float = CAUTION,
 ) -> Figures:
     """The figures over all folds.
 
@@ -292,13 +295,14 @@ def main() -> None:
         for number, fold in enumerate(folds, 1):
             folder = arguments.cache / "leave-corpus-out" / name / str(number)
             parts.append((fold, *run(name, fold, data, embeddings, folder)))
-        at_factors = [measure(parts, factor) for factor in FACTORS]
+        prior = float(np.exp(NEUTRAL_SHIFT)) if RECIPES[name].ordinary else 1.0
+        at_factors = [measure(parts, prior * factor) for factor in FACTORS]
         frontiers[name] = [
             (figures.false_emotions, float(np.mean(list(figures.left_out.values()))))
             for figures in at_factors
         ]
-        calibrations[name] = [measure(parts, caution=caution) for caution in CAUTIONS]
-        print(rows(RECIPES[name].title, measure(parts), corpora), flush=True)
+        calibrations[name] = [measure(parts, prior, caution) for caution in CAUTIONS]
+        print(rows(RECIPES[name].title, measure(parts, prior), corpora), flush=True)
     for name, points in frontiers.items():
         shown = ", ".join(f"{100 * false:.0f} % {100 * uar:.1f}" for false, uar in points)
         print(f"\n{RECIPES[name].title}, false emotions and UAR: {shown}")

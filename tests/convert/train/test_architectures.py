@@ -27,6 +27,16 @@ def test_clstm_has_the_parameters_of_the_published_one() -> None:
     assert architectures.build("clstm", SEED_SHAPE, 6).count_params() == 5_826_214
 
 
+def test_a_shifted_logit_multiplies_one_label_alone() -> None:
+    model = architectures.build("compact", COMPACT_SHAPE, 3)
+    batch = np.random.default_rng(1).standard_normal((2, *COMPACT_SHAPE), dtype=np.float32)
+    before = model(batch, training=False).numpy()
+    architectures.shift_logit(model, 1, float(np.log(0.25)))
+    expected = before * [1.0, 0.25, 1.0]
+    expected /= expected.sum(axis=1, keepdims=True)
+    assert model(batch, training=False).numpy() == pytest.approx(expected, abs=1e-5)
+
+
 @pytest.mark.parametrize("name", architectures.WITH_EMBEDDINGS)
 def test_bundled_networks_fit_their_budget(name: str) -> None:
     # One byte a weight after quantization; 650 KB is the most that the package may carry.
