@@ -16,7 +16,7 @@ NEUTRAL = "neutral"  # what ordinary speech is taken for
 
 # Added to neutral's logit where ordinary speech was learned from, which makes a network answer
 # "neutral" to whatever sounds unlike its studios (logit adjustment, Menon et al. 2021).
-NEUTRAL_SHIFT = -1.25
+NEUTRAL_SHIFT = -0.5
 
 
 def possible_labels(clips: Sequence[Clip], labels: Sequence[str]) -> NDArray[np.float32]:
