@@ -138,6 +138,12 @@ def _accuracy(accuracy: Any) -> Iterator[str]:
             f"it answers {_percent(abstention.get('answered'))} of the clips."
         )
     yield "  Recall is the mean over the emotions (UAR)."
+    ordinary = accuracy.get("ordinary_speech")
+    if isinstance(ordinary, dict):
+        yield (
+            f"  Of ordinary speech {_percent(ordinary.get('emotional'))} are taken for an emotion, "
+            f"{_percent(ordinary.get('neutral'))} are neutral."
+        )
 
 
 def _training(training: Any) -> Iterator[str]:

@@ -250,11 +250,11 @@ def test_neutral_clips_alone_make_a_small_correction(classifier):
         neutral_profile(classifier.model, given, "ordinary")
 
 
-def test_real_speech_gains(corpora, classifier):
+def test_real_speech_gains(corpora):
     """A speaker that the model never heard, of a corpus that it never heard."""
     from ser_edge import Classifier
 
-    hearer = Classifier(classifier.model, gate="off")
+    hearer = Classifier.bundled("open", gate="off")
     spoken = [c for c in corpora if (c.corpus, c.speaker) == ("nemo", "EB0")]
     labels = sorted({clip.label for clip in spoken})
     inside = [c for label in labels for c in [s for s in spoken if s.label == label][:3]]

@@ -23,7 +23,10 @@ def test_info_shows_what_the_model_says_of_itself(run, classifier):
 def test_a_page_for_a_person(run, classifier):
     metadata = classifier.model.metadata
     lines = run("info").out.splitlines()
-    assert len(lines) <= 40
+    details = metadata.details
+    assert len(lines) <= 32 + len(details["training"]["corpora"]) + len(
+        details["accuracy"]["corpora"]
+    )
     assert max(map(len, lines)) <= 80 or len(classifier.model.path) > 60
     page = "\n".join(lines)
     assert lines[0].startswith(f"{metadata.name}: ")
@@ -36,6 +39,8 @@ def test_a_page_for_a_person(run, classifier):
     for name, measured in metadata.details["accuracy"]["corpora"].items():
         row = next(line.split() for line in lines if line.startswith(f"  {name}"))
         assert row[1] == f"{100 * measured['uar']:.0f}"
+    ordinary = details["accuracy"]["ordinary_speech"]
+    assert f"Of ordinary speech {100 * ordinary['emotional']:.0f} % are taken for" in page
     assert "  - mfcc: n_mfcc 64, n_fft 512" in page
     assert "0.049275" not in page  # the values of the normalization
 
@@ -53,6 +58,7 @@ def test_details_with_v(run):
         {"description": None, "licence": ["a", "b"], "accuracy": 0.7, "training": "mine"},
         {"accuracy": {"corpora": {"x": 1, "\x1b[31m": {"uar": "good", "clips": None}}}},
         {"accuracy": {"corpora": {}, "mean_uar": True, "abstention": 3}},
+        {"accuracy": {"corpora": {}, "ordinary_speech": {"emotional": "few"}}},
         {"training": {"corpora": [1, {"name": "\x1b[31m" * 40}, {}]}},
         {"description": "two\nlines", "licence": "\x1b[2J"},
     ],

@@ -70,7 +70,8 @@ def test_few_windows_are_lines(recording, tmp_path, classifier):
     without_label = sum(result.label is None for result in results)
     assert len(below.patches) == len(above.patches) == without_label > 0
     legend = [text.get_text() for text in below.get_legend().get_texts()]
-    assert legend == [*classifier.labels, "no emotion"]
+    uncertain = ["uncertain"] * any(result.reason == "uncertain" for result in results)
+    assert legend == [*classifier.labels, *uncertain, "no emotion"]
     assert (tmp_path / "talk.svg").read_text().startswith("<?xml")
 
 
