@@ -408,7 +408,7 @@ def _plot(figures: dict[str, dict[str, dict[str, Any]]], path: Path) -> None:
     axes.set_xlabel("clips of each emotion")
     axes.set_ylabel("UAR gained, points")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
     save_figure(figure, str(path))
 
 

@@ -1,8 +1,9 @@
 """What the quantization of a trained model costs, corpus by corpus.
 
-    python -m tests.bench.quantization [--index FOLDER] [--cache FOLDER] NAME ...
+    python -m tests.bench.quantization [--index FOLDER] [--cache FOLDER] [--ordinary INDEX]
+        [--sounds FOLDER] [--copies N] [--corpus NAME] NAME ...
 
-Needs the cache of `ser-edge-convert train --name NAME`, default front end, and its `--index`. The
+Needs the cache of `ser-edge-convert train --name NAME`, default front end, and its options. The
 float model and the quantized one, converted as by that command, get the same features of the dev
 clips, each clip as one window.
 """
@@ -17,7 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_edge.convert import frontends
-from ser_edge.convert.corpus.clips import Clip, choose, label_indices, read_index
+from ser_edge.convert.corpus.clips import (
+    Clip,
+    choose,
+    label_indices,
+    read_index,
+    read_ordinary,
+)
 from ser_edge.convert.evaluate.metrics import measure_by_corpus
 from ser_edge.convert.train import dataset, fit, pipeline
 from ser_edge.runtime import find_runtime
@@ -37,18 +44,22 @@ def quantized_predictions(model: Any, matrices: NDArray[np.float32]) -> NDArray[
     return np.array(predictions)
 
 
-def compare(name: str, clips: list[Clip], cache: Path) -> list[str]:
+def compare(
+    name: str, clips: list[Clip], *, copies: int, sounds: Path | None, cache: Path
+) -> list[str]:
     """The table's rows for one run."""
     spec = frontends.preset("compact")
-    data = dataset.load(clips, spec, copies=6, cache=cache)
-    matrices = dataset.normalize(data.dev, pipeline.normalized(spec, data))
+    data = dataset.load(clips, spec, copies=copies, sounds=sounds, cache=cache)
+    rows_of_labels = [row for row, clip in enumerate(data.dev_clips) if clip.label]
+    dev = [data.dev_clips[row] for row in rows_of_labels]
+    matrices = dataset.normalize(data.dev[rows_of_labels], pipeline.normalized(spec, data))
     model = fit.load(pipeline.run_folder(cache, name))
     measured = [
         measure_by_corpus(
-            label_indices(data.dev_clips),
+            label_indices(dev),
             predictions.astype(np.float64),
-            [clip.speaker for clip in data.dev_clips],
-            [clip.corpus for clip in data.dev_clips],
+            [clip.speaker for clip in dev],
+            [clip.corpus for clip in dev],
         )
         for predictions in (
             model.predict(matrices, batch_size=256, verbose=0),
@@ -69,14 +80,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--index", type=Path)
     parser.add_argument("--cache", type=Path, default=dataset.default_cache())
+    for option in ("--ordinary", "--sounds"):
+        parser.add_argument(option, type=Path, help="as for train")
+    parser.add_argument("--copies", type=int, default=6, help="as for train")
     parser.add_argument("--corpus", action="append", default=[], help="as for train")
     parser.add_argument("names", metavar="NAME", nargs="+", help="of the runs")
     arguments = parser.parse_args()
-    clips = choose(read_index(arguments.index), arguments.corpus)
+    ordinary = read_ordinary(arguments.ordinary) if arguments.ordinary else []
+    clips = choose([*read_index(arguments.index), *ordinary], arguments.corpus)
+    kept = {"copies": arguments.copies, "sounds": arguments.sounds, "cache": arguments.cache}
     print("| run | corpus | UAR, accuracy of the float model (%) | quantized | clips |")
     print("|---|---|---|---|---|")
     for name in arguments.names:
-        print("\n".join(compare(name, clips, arguments.cache)), flush=True)
+        print("\n".join(compare(name, clips, **kept)), flush=True)
 
 
 if __name__ == "__main__":
