@@ -118,8 +118,8 @@ def test_checksum_of_more_than_there_is(tmp_path: Path) -> None:
 def test_metadata_that_is_wrong_names_file_and_entry(tmp_path: Path) -> None:
     flatbuffer, metadata = bundled()
     path = tmp_path / "model.tflite"
-    write(path, flatbuffer, edited(metadata, "frontend.steps.7.order", "sideways"))
-    assert "frontend.steps[7].order is 'sideways'" in refusal(path)
+    write(path, flatbuffer, edited(metadata, "frontend.steps.8.order", "sideways"))
+    assert "frontend.steps[8].order is 'sideways'" in refusal(path)
     write(path, flatbuffer, {**metadata, "format": 3})
     assert "upgrade ser-edge" in refusal(path)
     write(path, flatbuffer, b'{"format": NaN}')

@@ -44,8 +44,8 @@ class Listener(recording.Embedder):
         Example:
             >>> from ser_edge import Classifier
             >>> [u] = Classifier.bundled().utterances("tests/data/synthetic.wav")
-            >>> round(u.end - u.start)
-            3
+            >>> round(u.end - u.start, 1)
+            2.5
         """
         recording.check_source(source, None, "utterances")
         return self._utterances(source, channel, ffmpeg, on_chunk)
