@@ -186,11 +186,12 @@ def choose(clips: Sequence[Clip], corpora: Sequence[str]) -> list[Clip]:
             known = ", ".join(sorted(present)) or "none"
             raise SerEdgeError(f"no training clips of a corpus {name!r} (there are: {known})")
     chosen = corpora or present
-    labels = {clip.label for clip in clips if clip.split == "train" and clip.corpus in chosen}
+    learned = {clip.label for clip in clips if clip.split == "train" and clip.corpus in chosen}
+    measurable = {*learned, ""}
     return [
         clip
         for clip in clips
-        if clip.corpus in chosen or (clip.split == "dev" and clip.label in {*labels, ""})
+        if clip.corpus in chosen or (clip.split == "dev" and clip.label in measurable)
     ]
 
 
