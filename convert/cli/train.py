@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -69,6 +70,13 @@ from .options import figure_for, progress, seed_option
     "[default: from all]",
 )
 @click.option(
+    "--second",
+    multiple=True,
+    metavar="NAME",
+    help="Train a second network on this corpus alone, again for more of them: the model is the "
+    "mean of both, more often right and twice as large. [default: one network]",
+)
+@click.option(
     "--ordinary",
     type=click.Path(exists=True, path_type=Path),
     metavar="INDEX",
@@ -120,6 +128,7 @@ def train(
     settings_file: Path | None,
     copies: int,
     corpora: tuple[str, ...],
+    second: tuple[str, ...],
     ordinary: Path | None,
     sounds: Path | None,
     with_teacher: bool,
@@ -167,10 +176,11 @@ def train(
         copies=copies,
         cache=cache,
         sounds=sounds,
+        second=second,
         resume=resume,
         jobs=jobs,
         progress=progress,
-        report=lambda line: click.echo(json.dumps(line), err=True),
+        report=_report,
         tell=lambda note: click.echo(f"note: {note}", err=True),
     )
     if figure is not None:
@@ -178,3 +188,7 @@ def train(
         curves.draw(figure, name, [json.loads(line) for line in log], len(metadata.labels))
         save_figure(figure, str(picture))
     click.echo(json.dumps(metadata.details["accuracy"], indent=1), err=True)
+
+
+def _report(line: dict[str, Any]) -> None:
+    click.echo(json.dumps(line), err=True)

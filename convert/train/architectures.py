@@ -1,5 +1,5 @@
-"""The networks by name: the deep one that is bundled, the compact one before it, and the six of
-github.com/ZionC27/Speech-Emotion-Recognition.
+"""The networks by name: the deep one that is bundled, a slimmer one of which two fit into a file,
+the compact one before them, and the six of github.com/ZionC27/Speech-Emotion-Recognition.
 
 All take one feature matrix and give the labels' probabilities. Only layers that TensorFlow Lite
 runs with its built-in operators are used; the LSTMs fuse when the batch is fixed to 1.
@@ -7,7 +7,11 @@ runs with its built-in operators are used; the LSTMs fuse when the batch is fixe
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from ser_edge.errors import SerEdgeError
 
@@ -16,8 +20,8 @@ from ..backend import tensorflow
 PROBABILITIES = "probabilities"  # name of the last layer
 
 # Layers that the distillation heads read.
-UTTERANCE_EMBEDDING = "summary"  # name of the layer with one vector a clip, shape (256,)
-FRAME_EMBEDDINGS = "states"  # name of the layer with one vector a step, shape (n_steps, 128)
+UTTERANCE_EMBEDDING = "summary"  # name of the layer with one vector a clip, shape (2 * units,)
+FRAME_EMBEDDINGS = "states"  # name of the layer with one vector a step, shape (n_steps, units)
 
 STEP_FRAMES = 8  # feature frames in a step, behind three poolings by two
 
@@ -74,6 +78,46 @@ def shift_logit(model: Any, label: int, shift: float) -> None:
     layer.set_weights([kernel, bias])
 
 
+def joined(networks: Sequence[Any]) -> Any:
+    """A network whose logits are the mean of some networks' logits.
+
+    Networks that learned from different clips err differently, so their mean errs less (ensembles,
+    Hansen & Salamon 1990). It ends like one of them: an utterance embedding, which is theirs side
+    by side, a dense layer of hidden units, likewise, and the probabilities.
+
+    Args:
+        networks: of :func:`build`, already trained, of the same input and labels, one of
+            :data:`WITH_EMBEDDINGS`. Their layers become part of what is made.
+
+    Returns:
+        A ``keras.Model`` (Keras 2).
+    """
+    tf = tensorflow()
+    dense = tf.keras.layers.Dense
+
+    inputs = tf.keras.Input(networks[0].input_shape[1:], name="features")
+    summaries = []
+    for number, network in enumerate(networks, 1):
+        summary = network.get_layer(UTTERANCE_EMBEDDING).output
+        part = tf.keras.Model(network.input, summary, name=f"network_{number}")
+        summaries.append(part(inputs, training=False))
+    ends = [[layer for layer in network.layers if isinstance(layer, dense)] for network in networks]
+    hidden = [layers[-2].get_weights() for layers in ends]
+    last = [layers[-1].get_weights() for layers in ends]
+    x = tf.keras.layers.Concatenate(name=UTTERANCE_EMBEDDING)(summaries)
+    # No network sees another one's summary: zeros off the diagonal.
+    kernel = tf.linalg.LinearOperatorBlockDiag(
+        [tf.linalg.LinearOperatorFullMatrix(weights) for weights, _ in hidden]
+    ).to_dense()
+    hidden_layer = dense(kernel.shape[1], activation="relu")
+    output_layer = dense(last[0][1].size, activation="softmax", name=PROBABILITIES)
+    model = tf.keras.Model(inputs, output_layer(hidden_layer(x)), name="joined")
+    hidden_layer.set_weights([kernel, np.concatenate([bias for _, bias in hidden])])
+    kernels, biases = zip(*last)
+    output_layer.set_weights([np.concatenate(kernels) / len(networks), np.mean(biases, axis=0)])
+    return model
+
+
 def _compact(layers: Any, x: Any) -> Any:
     """Convolutions over time, a residual LSTM, an LSTM, attentive statistics pooling."""
     for filters, kernel in ((64, 5), (96, 5), (128, 3)):
@@ -90,7 +134,7 @@ def _compact(layers: Any, x: Any) -> Any:
     return layers.Dropout(0.2)(x)
 
 
-def _deep(layers: Any, x: Any) -> Any:
+def _deep(layers: Any, x: Any, units: int = 128) -> Any:
     """Residual convolutions with squeeze-and-excitation, two LSTMs, attentive pooling.
 
     The input is the features and their difference from their mean over the clip, which depends
@@ -110,7 +154,7 @@ def _deep(layers: Any, x: Any) -> Any:
         return layers.Multiply()([x, layers.Dense(filters, activation="sigmoid")(squeezed)])
 
     def residual(x: Any, mask: Any) -> Any:
-        return layers.ReLU()(layers.Add()([x, excite(_convolve(layers, x, 128, 3), mask)]))
+        return layers.ReLU()(layers.Add()([x, excite(_convolve(layers, x, units, 3), mask)]))
 
     def halve(x: Any) -> Any:
         return layers.MaxPooling1D(2, padding="same")(x)
@@ -121,7 +165,7 @@ def _deep(layers: Any, x: Any) -> Any:
     x = tf.concat([x, (x - mean_over_time(x, mask)) * mask], axis=2)
     x = layers.ReLU()(_convolve(layers, x, 96, 5))
     x, mask = halve(x), halve(mask)
-    x = layers.ReLU()(_convolve(layers, x, 128, 5))
+    x = layers.ReLU()(_convolve(layers, x, units, 5))
     x = residual(x, mask)
     x, mask = halve(x), halve(mask)
     x = layers.Dropout(0.1)(x)
@@ -129,9 +173,9 @@ def _deep(layers: Any, x: Any) -> Any:
         x = residual(x, mask)
     x, mask = halve(x), halve(mask)
     x = layers.Dropout(0.1)(x)
-    x = layers.Add(name=FRAME_EMBEDDINGS)([x, layers.LSTM(128, return_sequences=True)(x)])
+    x = layers.Add(name=FRAME_EMBEDDINGS)([x, layers.LSTM(units, return_sequences=True)(x)])
     x = layers.Dropout(0.1)(x)
-    x = layers.LSTM(128, return_sequences=True)(x)
+    x = layers.LSTM(units, return_sequences=True)(x)
     x = layers.Dropout(0.1)(x)
     x = _attentive_statistics(layers, x, (mask - 1.0) * 1e4)
     x = layers.Dropout(0.2)(x)
@@ -226,9 +270,10 @@ def _clstm(layers: Any, x: Any) -> Any:
     return x
 
 
-_BUILDERS = {
+_BUILDERS: dict[str, Callable[[Any, Any], Any]] = {
     "compact": _compact,
     "deep": _deep,
+    "slim": partial(_deep, units=112),
     "lstm": _lstm,
     "deep-lstm": _deep_lstm,
     "gru": _gru,
@@ -238,5 +283,5 @@ _BUILDERS = {
 }
 
 NAMES = tuple(_BUILDERS)  # the architectures that build() knows
-WITH_EMBEDDINGS = ("compact", "deep")  # with UTTERANCE_EMBEDDING and FRAME_EMBEDDINGS
-ANY_LENGTH = ("deep",)  # give a clip the same probabilities in windows of any length
+WITH_EMBEDDINGS = ("compact", "deep", "slim")  # with UTTERANCE_EMBEDDING and FRAME_EMBEDDINGS
+ANY_LENGTH = ("deep", "slim")  # give a clip the same probabilities in windows of any length

@@ -10,7 +10,7 @@ from ser_edge.audio import open_audio
 from ser_edge.errors import AudioError, SerEdgeError
 from ser_edge.frontend import FrontendSpec
 
-from ..corpus.clips import Clip, labels_of, shares_speakers
+from ..corpus.clips import Clip, choose, labels_of, shares_speakers
 from . import architectures, release
 from .config import TrainingConfig
 from .labels import NEUTRAL
@@ -26,6 +26,8 @@ def check(
     spec: dict[str, Any],
     config: TrainingConfig,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    second: Sequence[str] = (),
 ) -> list[str]:
     """Check what a training run will need, but for the recordings' samples.
 
@@ -34,6 +36,7 @@ def check(
         spec: the front end, as in a model's metadata.
         config: the hyper-parameters.
         progress: called with the number of recordings opened and their total.
+        second: corpora of a second network.
 
     Returns:
         Sentences about what can be done, but is worth knowing.
@@ -52,6 +55,8 @@ def check(
             f"{', '.join(labels_of(train))}"
         )
     _check_frontend(FrontendSpec.parse(spec), config)
+    if second:
+        _check_second(train, second, config)
     if config.needs_teacher:
         whisper.weights_file()
         if len({(clip.corpus, clip.speaker or clip.path) for clip in train}) < 2:
@@ -90,6 +95,18 @@ def _check_frontend(spec: FrontendSpec, config: TrainingConfig) -> None:
         raise SerEdgeError(
             f"the network {config.architecture!r} tells padding by the RMS: its front end must "
             f"have {' and '.join(_RMS_FIRST)} first and the layout frames_features"
+        )
+
+
+def _check_second(train: Sequence[Clip], second: Sequence[str], config: TrainingConfig) -> None:
+    if config.architecture not in architectures.WITH_EMBEDDINGS:
+        raise SerEdgeError(f"the network {config.architecture!r} cannot be joined with a second")
+    part = [clip for clip in choose(train, second) if clip.corpus in second]
+    lacking = set(labels_of(train)) - set(labels_of(part))
+    if lacking:
+        raise SerEdgeError(
+            f"the corpora of the second network lack the label {min(lacking)!r}: "
+            f"{', '.join(second)}"
         )
 
 

@@ -128,10 +128,18 @@ def load(folder: Path) -> Any:
         OSError: there is no such run.
     """
     settings = json.loads((folder / _SETTINGS).read_text())
-    n_labels = len(settings.get("labels", LABELS))  # of a run before there were others: the six
+    n_labels = len(labels(folder))
+    # Dropout asks for a seed even where it is only built.
+    tensorflow().keras.utils.set_random_seed(settings["seed"])
     model = architectures.build(settings["architecture"], tuple(settings["shape"]), n_labels)
     model.load_weights(str(folder / WEIGHTS))
     return model
+
+
+def labels(folder: Path) -> tuple[str, ...]:
+    """The labels of the network in a folder, in the order of its outputs."""
+    settings = json.loads((folder / _SETTINGS).read_text())
+    return tuple(settings.get("labels", LABELS))  # of a run before there were others: the six
 
 
 def _optimizer(config: TrainingConfig, steps_per_epoch: int) -> Any:

@@ -18,9 +18,11 @@ from ..corpus.clips import Clip
 from ..export import tflite
 from ..export.flatbuffer import minimum_runtime
 from ..export.source import source_model
-from . import architectures, checks, dataset, fit, release, teacher
+from . import architectures, checks, dataset, fit, network, release, teacher
 from .config import TrainingConfig
-from .labels import NEUTRAL, NEUTRAL_SHIFT
+from .network import Network
+
+SECOND = "second"  # folder of the second network, in the first one's
 
 Progress = Callable[[str], Callable[[int, int], None]]
 """From the name of what is done to a callback that takes how many are done, and their total."""
@@ -55,6 +57,7 @@ def train(
     copies: int,
     cache: Path,
     sounds: Path | None = None,
+    second: Sequence[str] = (),
     resume: bool = False,
     jobs: int = 2,
     progress: Progress = lambda what: lambda done, total: None,
@@ -73,10 +76,13 @@ def train(
         cache: folder for features, embeddings and runs.
         sounds: folder of recorded noise and rooms for the augmented copies, see
             :func:`ser_edge.convert.corpus.noise.read_sounds`.
+        second: corpora that a second network learns from alone; the model's logits are then the
+            mean of both networks'.
         resume: go on from the last checkpoint of the run.
-        jobs: processes that compute features and targets.
+        jobs: processes that compute.
         progress: makes the callbacks for the slow parts.
-        report: called with the teacher's accuracy, then with every epoch's.
+        report: called with the teacher's accuracy, then with every epoch's; see
+            :func:`.network.train`.
         tell: called with what is worth knowing before it starts.
 
     Returns:
@@ -89,46 +95,36 @@ def train(
         ser_edge.errors.AudioError: a clip cannot be read.
     """
     _check_writable(output)
-    for note in checks.check(clips, spec, config, progress("recordings")):
+    for note in checks.check(clips, spec, config, progress("recordings"), second=second):
         tell(note)
     compute_in_one_order()
-    targets, teacher_card = None, {}
-    if config.needs_teacher:
-        targets = teacher.compute_targets(
-            clips,
-            window_seconds=FrontendSpec.parse(spec).window_seconds,
-            cache=cache,
-            jobs=jobs,
-            progress=progress("teacher"),
-        )
-        teacher_card["teacher"] = teacher.describe(targets, clips)
-        report(teacher_card)
-    data = dataset.load(
-        clips,
-        spec,
-        copies=copies,
-        cache=cache,
-        sounds=sounds,
-        jobs=jobs,
-        progress=progress("features"),
-    )
-    spec = normalized(spec, data)
     folder = run_folder(cache, name)
-    model = fit.train(
-        data, spec, config, folder=folder, targets=targets, resume=resume, report=report
-    )
-    if any(not clip.label for clip in data.train_clips):
-        neutral = data.labels.index(NEUTRAL)
-        architectures.shift_logit(model, neutral, NEUTRAL_SHIFT)
+    everything = frozenset(clip.corpus for clip in clips)
+    networks = [Network(list(clips), everything, folder)]
+    if second:
+        networks.append(Network(list(clips), frozenset(second), folder / SECOND))
+    teacher_card: dict[str, Any] = {}
+    if config.needs_teacher:
+        for one in networks:
+            targets = one.targets(spec, cache=cache, jobs=jobs, progress=progress("teacher"))
+            if not teacher_card:
+                teacher_card["teacher"] = teacher.describe(targets, clips)
+                report(teacher_card)
+    used: dict[str, Any] = {"cache": cache, "copies": copies, "sounds": sounds, "jobs": jobs}
+    spec = normalized(spec, dataset.load(clips, spec, progress=progress("features"), **used))
+    network.train(networks, spec, config, resume=resume, report=report, **used)
+    trained = [one.trained() for one in networks]
+    model = architectures.joined(trained) if second else trained[0]
+    labels = fit.labels(folder)
     flatbuffer = quantized(model)
     return release.calibrate_and_pack(
         flatbuffer,
         {
             "format": FORMAT,
             "name": name,
-            "description": f"{len(data.labels)} emotions from speech: "
-            f"{config.architecture} network, dynamic range",
-            "labels": list(data.labels),
+            "description": f"{len(labels)} emotions from speech: "
+            f"{_named(config.architecture, len(networks))}, dynamic range",
+            "labels": list(labels),
             "frontend": spec,
             "quantization": "dynamic",
             "minimum_runtime": minimum_runtime(flatbuffer),
@@ -138,14 +134,21 @@ def train(
                 "parameters": model.count_params(),
                 "augmented_copies": copies,
                 "config": asdict(config),
+                **({"second": list(second)} if second else {}),
                 **teacher_card,
             },
-            "source_sha256": hashlib.sha256((folder / fit.WEIGHTS).read_bytes()).hexdigest(),
+            "source_sha256": hashlib.sha256(
+                b"".join((one.folder / fit.WEIGHTS).read_bytes() for one in networks)
+            ).hexdigest(),
         },
         clips,
         output,
         progress=progress("dev clips"),
     )
+
+
+def _named(architecture: str, count: int) -> str:
+    return f"{architecture} network" if count == 1 else f"{count} {architecture} networks"
 
 
 def normalized(spec: dict[str, Any], data: dataset.Dataset) -> dict[str, Any]:

@@ -30,8 +30,10 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
 import json
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -61,6 +63,7 @@ from ser_edge.convert.train import dataset, fit, pipeline, teacher
 from ser_edge.convert.train.config import TrainingConfig
 from ser_edge.convert.train.labels import NEUTRAL, NEUTRAL_SHIFT
 from ser_edge.convert.train.release import CAUTION
+from ser_edge.convert.train.teacher import head
 from ser_edge.frontend import FrontendSpec
 from ser_edge.model import temperature_scaled
 
@@ -68,6 +71,7 @@ STEPS = 2000  # batches
 COPIES = 3
 TEACHER_FOLDS = 3
 TEACHER_EPOCHS = 6
+TEACHER_STEPS = 51  # of 80 ms: four seconds
 THRESHOLD = 0.5  # probability of an emotion that counts as false on ordinary speech
 FACTORS = np.exp([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0])  # of neutral's probability
 CAUTIONS = (1.0, 1.2, 1.4, 1.7, 2.0)  # factors of the temperature
@@ -96,12 +100,16 @@ class Recipe(NamedTuple):
     settings: Mapping[str, Any] = MappingProxyType({})  # of TrainingConfig, if they differ
     corpora: tuple[str, ...] = ()  # learned from; empty: all
     ordinary: bool = True  # learned from, too
+    student: bool = True  # False: the teacher itself is measured
+    members: tuple[str, ...] = ()  # recipes whose logits are averaged, instead of all this
 
 
 RECIPES = {
+    "teacher": Recipe("the teacher on all", student=False),
     "four": Recipe("four studios", corpora=FOUR, ordinary=False),
     "all": Recipe("all corpora", ordinary=False),
     "default": Recipe("and ordinary speech"),
+    "both": Recipe("four studios, and all", members=("four", "default")),
     "few": Recipe("less of it", {"ordinary_fraction": 0.1}),
     "sure": Recipe("neutral for certain", {"ordinary_neutral": 0.95}),
     "labels": Recipe("no teacher's probabilities", {"distillation_weight": 0.3}),
@@ -112,39 +120,96 @@ PREDICTIONS = "predictions.npy"
 
 def learns_from(recipe: Recipe, clip: Clip) -> bool:
     """Whether the recipe learns from the clip where no corpus is left out."""
+    if recipe.members:
+        return any(learns_from(RECIPES[name], clip) for name in recipe.members)
     if clip.label:
         return not recipe.corpora or clip.corpus in recipe.corpora
     return recipe.ordinary
 
 
-def run(
-    recipe: str,
-    fold: Fold,
-    data: dataset.Dataset,
-    embeddings: teacher.Embeddings,
-    folder: Path,
-) -> tuple[list[Clip], NDArray[np.float64]]:
-    """Clips that the fold did not learn from, and their probabilities, shape (n, n_labels)."""
+def neutral_shift(recipe: Recipe) -> float:
+    """What training adds to neutral's logit."""
+    if recipe.members:
+        return float(np.mean([neutral_shift(RECIPES[name]) for name in recipe.members]))
+    return NEUTRAL_SHIFT if recipe.ordinary and recipe.student else 0.0
+
+
+class Bench(NamedTuple):
+    """What all runs share."""
+
+    data: dataset.Dataset
+    embeddings: teacher.Embeddings  # of the training clips, then, for the teacher, of the dev clips
+    cache: Path
+    steps: int  # of training
+
+
+def run(bench: Bench, recipe: str, number: int) -> tuple[list[Clip], NDArray[np.float64]]:
+    """Clips that a recipe's fold did not learn from, and their probabilities, (n, n_labels)."""
+    left_out = {*FOLDS[number].emotional, *FOLDS[number].ordinary}
+    data = bench.data
+    unknown = [row for row, clip in enumerate(data.train_clips) if clip.corpus in left_out]
+    clips = [*(data.train_clips[row] for row in unknown), *data.dev_clips]
+    probabilities = predict(bench, recipe, number, unknown)
+    measured = [
+        row
+        for row, clip in enumerate(clips)
+        if clip.corpus in left_out or learns_from(RECIPES[recipe], clip)
+    ]
+    return [clips[row] for row in measured], probabilities[measured]
+
+
+def predict(bench: Bench, recipe: str, number: int, unknown: list[int]) -> NDArray[np.float64]:
+    """The probabilities of the unknown of the training clips, and of all dev clips."""
     chosen = RECIPES[recipe]
-    left_out = {*fold.emotional, *fold.ordinary}
-    learned, unknown = [], []
-    for row, clip in enumerate(data.train_clips):
-        if clip.corpus in left_out:
-            unknown.append(row)
-        elif learns_from(chosen, clip):
-            learned.append(row)
-    known_clips = [data.train_clips[row] for row in learned]
-    measured = left_out | {clip.corpus for clip in known_clips}
-    dev = [row for row, clip in enumerate(data.dev_clips) if clip.corpus in measured]
-    clips = [*(data.train_clips[row] for row in unknown), *(data.dev_clips[row] for row in dev)]
-    if (folder / PREDICTIONS).exists():
-        return clips, np.load(folder / PREDICTIONS)
+    if chosen.members:
+        predicted = [predict(bench, name, number, unknown) for name in chosen.members]
+        mean = np.exp(np.mean(np.log(np.maximum(predicted, 1e-9)), axis=0))
+        return np.asarray(mean / mean.sum(axis=1, keepdims=True), dtype=np.float64)
+    folder = bench.cache / f"leave-corpus-out-{bench.steps}" / recipe / str(number + 1)
+    if not (folder / PREDICTIONS).exists():
+        left_out = set(unknown)
+        learned = [
+            row
+            for row, clip in enumerate(bench.data.train_clips)
+            if row not in left_out and learns_from(chosen, clip)
+        ]
+        compute = study if chosen.student else teach
+        probabilities = compute(bench, recipe, learned, unknown, folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with draft(folder / PREDICTIONS) as unfinished:
+            np.save(unfinished, probabilities.astype(np.float64))
+    return np.asarray(np.load(folder / PREDICTIONS), dtype=np.float64)
+
+
+def teach(
+    bench: Bench, recipe: str, learned: list[int], unknown: list[int], folder: Path
+) -> NDArray[np.float32]:
+    """What a teacher that is fitted to some clips says of others; see :func:`predict`."""
+    train, dev = bench.data.train_clips, bench.data.dev_clips
+    n_train, n_dev = len(train), len(dev)
+    rows = [*learned, *unknown, *range(n_train, n_train + n_dev)]
+    values, lengths = teacher.padded([bench.embeddings[row] for row in rows], TEACHER_STEPS)
+    clips = [[*train, *dev][row] for row in rows]
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary) / "embeddings.npy"
+        np.save(file, values)
+        fitted, applied = np.split(np.arange(len(rows)), [len(learned)])
+        task = head.Task(file, lengths, clips, fitted, applied, TEACHER_EPOCHS)
+        return head.predict_fold(task)
+
+
+def study(
+    bench: Bench, recipe: str, learned: list[int], unknown: list[int], folder: Path
+) -> NDArray[np.float32]:
+    """What a network that learned from some clips says of others; see :func:`predict`."""
+    data = bench.data
     spec = frontends.preset("compact")
+    known_clips = [data.train_clips[row] for row in learned]
     targets = teacher.targets_from(
-        [embeddings[row] for row in learned],
+        [bench.embeddings[row] for row in learned],
         known_clips,
         FrontendSpec.parse(spec).window_seconds,
-        cache=folder.parent.parent,
+        cache=bench.cache,
         jobs=1,
         folds=TEACHER_FOLDS,
         epochs=TEACHER_EPOCHS,
@@ -152,14 +217,14 @@ def run(
     part = replace(
         data,
         train=data.train[:, learned],
-        dev=np.concatenate([data.train[0, unknown], data.dev[dev]]),
+        dev=np.concatenate([data.train[0, unknown], data.dev]),
         time_maps=data.time_maps[:, learned],
         train_clips=known_clips,
-        dev_clips=clips,
+        dev_clips=[*(data.train_clips[row] for row in unknown), *data.dev_clips],
     )
     spec = pipeline.normalized(spec, part)
-    config = TrainingConfig(**chosen.settings)
-    epochs = max(1, round(STEPS * config.batch_size / len(known_clips)))
+    config = TrainingConfig(**RECIPES[recipe].settings)
+    epochs = max(1, round(bench.steps * config.batch_size / len(known_clips)))
     model = fit.train(
         part,
         spec,
@@ -169,10 +234,8 @@ def run(
         resume=True,
         report=lambda line: print(recipe, folder.name, json.dumps(line), file=sys.stderr),
     )
-    predictions = model.predict(dataset.normalize(part.dev, spec), verbose=0).astype(np.float64)
-    with draft(folder / PREDICTIONS) as partial:
-        np.save(partial, predictions)
-    return clips, predictions
+    predictions: NDArray[np.float32] = model.predict(dataset.normalize(part.dev, spec), verbose=0)
+    return predictions
 
 
 class Figures(NamedTuple):
@@ -260,6 +323,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=dataset.default_cache())
     parser.add_argument("--plot", help="the frontiers, into this file")
     parser.add_argument("--folds", type=int, default=len(FOLDS), help="the first ones alone")
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"of training [{STEPS}]")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("recipes", metavar="RECIPE", nargs="*", help=f"of {', '.join(RECIPES)}")
     arguments = parser.parse_args()
@@ -278,24 +342,22 @@ def main() -> None:
         progress=progress("features"),
         **common,
     )
-    embeddings = teacher.embed(
-        data.train_clips,
-        FrontendSpec.parse(spec).window_seconds,
-        progress=progress("teacher"),
-        **common,
-    )
+    names = arguments.recipes or list(RECIPES)
+    window_seconds = FrontendSpec.parse(spec).window_seconds
+    embed = partial(teacher.embed, window_seconds=window_seconds, **common)
+    embeddings = embed(data.train_clips, progress=progress("teacher"))
+    if any(not RECIPES[name].student for name in names):
+        embeddings += embed(data.dev_clips, progress=progress("teacher, dev"))
+    bench = Bench(data, embeddings, arguments.cache, arguments.steps)
     folds = FOLDS[: arguments.folds]
     corpora = [name for fold in folds for name in fold.emotional]
     head = [*corpora, "mean", "ECE", "false emotions", "neutral", "the four, dev"]
     print(f"| learned from | {' | '.join(head)} |\n{'|---' * (1 + len(head))}|", flush=True)
     frontiers = {}
     calibrations = {}
-    for name in arguments.recipes or RECIPES:
-        parts = []
-        for number, fold in enumerate(folds, 1):
-            folder = arguments.cache / "leave-corpus-out" / name / str(number)
-            parts.append((fold, *run(name, fold, data, embeddings, folder)))
-        prior = float(np.exp(NEUTRAL_SHIFT)) if RECIPES[name].ordinary else 1.0
+    for name in names:
+        parts = [(fold, *run(bench, name, number)) for number, fold in enumerate(folds)]
+        prior = float(np.exp(neutral_shift(RECIPES[name])))
         at_factors = [measure(parts, prior * factor) for factor in FACTORS]
         frontiers[name] = [
             (figures.false_emotions, float(np.mean(list(figures.left_out.values()))))

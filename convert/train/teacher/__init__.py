@@ -110,6 +110,16 @@ def targets_from(
     return TeacherTargets(probabilities, _reduced(pooled), frame_embeddings, mask)
 
 
+def padded(embeddings: Embeddings, n_steps: int) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
+    """Embeddings in one array, shape (n, n_steps, m), and how many steps each fills, shape (n,)."""
+    values = np.zeros((len(embeddings), n_steps, embeddings[0].shape[1]), dtype=np.float16)
+    lengths = np.zeros(len(embeddings), dtype=np.int64)
+    for row, steps in enumerate(embeddings):
+        lengths[row] = min(n_steps, len(steps))
+        values[row, : lengths[row]] = steps[:n_steps]
+    return values, lengths
+
+
 def no_targets(n_train: int, n_steps: int, n_labels: int) -> TeacherTargets:
     """Empty targets, for a student without a teacher."""
     return TeacherTargets(
@@ -240,13 +250,9 @@ def _out_of_fold(
     key = hashlib.sha256(json.dumps([listing, settings]).encode())
     file = cache / f"out-of-fold-{key.hexdigest()[:16]}.npy"
     if not file.exists():
-        padded = np.zeros((len(clips), n_steps, embeddings[0].shape[1]), dtype=np.float16)
-        lengths = np.zeros(len(clips), dtype=np.int64)
-        for row, steps in enumerate(embeddings):
-            lengths[row] = min(n_steps, len(steps))
-            padded[row, : lengths[row]] = steps[:n_steps]
+        values, lengths = padded(embeddings, n_steps)
         computed = head.out_of_fold_predictions(
-            padded, lengths, clips, jobs=jobs, folds=folds, epochs=epochs, progress=progress
+            values, lengths, clips, jobs=jobs, folds=folds, epochs=epochs, progress=progress
         )
         cache.mkdir(parents=True, exist_ok=True)
         with draft(file) as partial:

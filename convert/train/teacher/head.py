@@ -97,10 +97,10 @@ def out_of_fold_predictions(
         file = Path(folder) / "embeddings.npy"
         np.save(file, embeddings)
         tasks = [
-            _Task(file, lengths, list(clips), fitted, held_out, epochs)
+            Task(file, lengths, list(clips), fitted, held_out, epochs)
             for fitted, held_out in splits
         ]
-        predicted = pool.imap(_predict_fold, tasks, jobs=jobs, initializer=_start_worker)
+        predicted = pool.imap(predict_fold, tasks, jobs=jobs, initializer=_start_worker)
         for done, of_fold in enumerate(predicted):
             probabilities[splits[done][1]] = of_fold
             progress(done + 1, n_folds)
@@ -112,7 +112,7 @@ def _start_worker() -> None:
     compute_in_one_order()
 
 
-class _Task(NamedTuple):
+class Task(NamedTuple):
     """One fold."""
 
     file: Path  # embeddings.npy
@@ -123,7 +123,7 @@ class _Task(NamedTuple):
     epochs: int
 
 
-def _predict_fold(task: _Task) -> Floats:
+def predict_fold(task: Task) -> Floats:
     """Fit, and predict the clips that are held out, shape (n_held_out, n_labels)."""
     embeddings = np.load(task.file, mmap_mode="r")
     _, n_steps, size = embeddings.shape

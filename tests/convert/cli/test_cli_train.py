@@ -75,6 +75,31 @@ def test_train_writes_a_model_that_runs(
     assert accuracy["mean_uar"] == accuracy["corpora"]["toy"]["uar"]
 
 
+@pytest.mark.slow
+def test_a_second_network_makes_one_model_of_two(toy_clips: list[Clip], tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow")
+    other = [replace(clip, corpus="other") for clip in toy_clips[:12]]
+    index = write_index([*toy_clips[12:], *other], tmp_path)
+    output, cache = tmp_path / "toy.tflite", tmp_path / "cache"
+    command = [sys.executable, "-m", "ser_edge.convert", "train", str(index), "--no-teacher"]
+    command += ["--architecture", "slim", "--second", "other", "--output", str(output)]
+    command += ["--epochs", "1", "--copies", "0", "--name", "toy", "--cache", str(cache)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count('"epoch": 1') == 2
+    model = Model(output)
+    training = model.metadata.details["training"]
+    assert training["second"] == ["other"]
+    assert {row["name"] for row in training["corpora"]} == {"toy", "other"}
+    embedding, utterance = model.metadata.embedding, model.metadata.utterance_embedding
+    assert embedding is not None
+    assert utterance is not None
+    assert (embedding.size, utterance.size) == (128, 448)
+    logs = [cache / "runs" / "toy" / name for name in ("log.jsonl", "second/log.jsonl")]
+    losses = [json.loads(log.read_text())["loss"] for log in logs]
+    assert losses[0] != losses[1]
+
+
 @pytest.mark.parametrize(
     ("option", "content", "message"),
     [
@@ -108,6 +133,8 @@ def test_what_cannot_be_measured_or_written_is_refused_at_once(
         "no clip of toy is in the split 'dev'": (str(index),),
         "no folder": (toy, "--output", str(tmp_path / "missing" / "x.tflite")),
         "can only learn without teacher": (toy, "--architecture", "lstm"),
+        "cannot be joined": (toy, "--architecture", "cnn", "--no-teacher", "--second", "toy"),
+        "no training clips of a corpus 'mine'": (toy, "--second", "mine"),
     }
     for message, option in options.items():
         words = ["train", "--output", "x.tflite"]
