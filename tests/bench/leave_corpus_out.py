@@ -6,11 +6,11 @@
 Every fold leaves out whole corpora of emotions, and corpora of ordinary speech, from training,
 normalization and teacher, and predicts all of their clips with the float model. Several corpora
 are left out at once, which is stricter than one at a time and four times cheaper. The recipes
-are rows of docs/training.md, trained for the same number of steps each. Few steps and short fits
-of the teacher keep a fold to about 15 minutes on one core; folds that are done are read from the
-cache, broken ones go on from their last epoch. Features and embeddings are those that
-`ser-edge-convert train --copies 3` computes with the same sounds and ordinary speech. The table
-is in Markdown.
+are rows of docs/training.md, trained for the same number of steps each, or the mean of two such.
+Few steps and short fits of the teacher keep a fold to about 15 minutes on one core; folds that
+are done are read from the cache, broken ones go on from their last epoch. Features and embeddings
+are those that `ser-edge-convert train --copies 3` computes with the same sounds and ordinary
+speech. The table is in Markdown.
 
 - false emotions: clips of ordinary speech left out that get an emotion at a probability of 0.5,
   at the temperature that the dev speakers of the corpora learned from give.
@@ -108,8 +108,8 @@ RECIPES = {
     "teacher": Recipe("the teacher on all", student=False),
     "four": Recipe("four studios", corpora=FOUR, ordinary=False),
     "all": Recipe("all corpora", ordinary=False),
-    "default": Recipe("and ordinary speech"),
-    "both": Recipe("four studios, and all", members=("four", "default")),
+    "default": Recipe("all corpora and ordinary speech"),
+    "both": Recipe("the mean of both", members=("four", "default")),
     "few": Recipe("less of it", {"ordinary_fraction": 0.1}),
     "sure": Recipe("neutral for certain", {"ordinary_neutral": 0.95}),
     "labels": Recipe("no teacher's probabilities", {"distillation_weight": 0.3}),
@@ -379,12 +379,14 @@ def main() -> None:
 
 
 def draw(frontiers: dict[str, list[tuple[float, float]]], path: str) -> None:
-    """A curve a recipe: false emotions from left to right, UAR upwards."""
+    """A curve a recipe, along neutral's probability; a star where it is as training leaves it."""
     figure = open_figure(path)
     axes = figure.subplots()
     for name, points in frontiers.items():
-        x, y = zip(*sorted((100 * false, 100 * uar) for false, uar in points))
-        axes.plot(x, y, marker="o", label=RECIPES[name].title)
+        x, y = zip(*((100 * false, 100 * uar) for false, uar in points))
+        (line,) = axes.plot(x, y, marker=".", label=RECIPES[name].title)
+        here = list(FACTORS).index(1.0)
+        axes.plot(x[here], y[here], marker="*", markersize=12, color=line.get_color())
     axes.set_xlabel("ordinary speech taken for an emotion (%)")
     axes.set_ylabel("UAR on corpora left out (%)")
     axes.legend()
