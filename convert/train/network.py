@@ -11,9 +11,8 @@ from ser_edge.frontend import FrontendSpec
 
 from ..backend import compute_in_one_order
 from ..corpus.clips import Clip
-from . import architectures, dataset, fit, pool, teacher
+from . import dataset, fit, pool, teacher
 from .config import TrainingConfig
-from .labels import NEUTRAL, NEUTRAL_SHIFT
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -62,14 +61,6 @@ class Network:
             time_maps=data.time_maps[:, rows],
             train_clips=[data.train_clips[row] for row in rows],
         )
-
-    def trained(self) -> Any:
-        """The ``keras.Model`` that training left in the folder, neutral's logit adjusted."""
-        model = fit.load(self.folder)
-        if any(not clip.label for clip in self.learned):
-            labels = fit.labels(self.folder)
-            architectures.shift_logit(model, labels.index(NEUTRAL), NEUTRAL_SHIFT)
-        return model
 
     def _learns_from(self, clip: Clip) -> bool:
         return clip.split == "train" and clip.corpus in self.corpora

@@ -20,6 +20,7 @@ from ..export.flatbuffer import minimum_runtime
 from ..export.source import source_model
 from . import architectures, checks, dataset, fit, network, release, teacher
 from .config import TrainingConfig
+from .labels import JOINED_SHIFT, NEUTRAL, NEUTRAL_SHIFT
 from .network import Network
 
 SECOND = "second"  # folder of the second network, in the first one's
@@ -113,9 +114,12 @@ def train(
     used: dict[str, Any] = {"cache": cache, "copies": copies, "sounds": sounds, "jobs": jobs}
     spec = normalized(spec, dataset.load(clips, spec, progress=progress("features"), **used))
     network.train(networks, spec, config, resume=resume, report=report, **used)
-    trained = [one.trained() for one in networks]
+    trained = [fit.load(one.folder) for one in networks]
     model = architectures.joined(trained) if second else trained[0]
     labels = fit.labels(folder)
+    if any(clip.split == "train" and not clip.label for clip in clips):
+        shift = JOINED_SHIFT if second else NEUTRAL_SHIFT
+        architectures.shift_logit(model, labels.index(NEUTRAL), shift)
     flatbuffer = quantized(model)
     return release.calibrate_and_pack(
         flatbuffer,

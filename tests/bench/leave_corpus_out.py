@@ -61,7 +61,7 @@ from ser_edge.convert.evaluate.metrics import (
 from ser_edge.convert.files import draft
 from ser_edge.convert.train import dataset, fit, pipeline, teacher
 from ser_edge.convert.train.config import TrainingConfig
-from ser_edge.convert.train.labels import NEUTRAL, NEUTRAL_SHIFT
+from ser_edge.convert.train.labels import JOINED_SHIFT, NEUTRAL, NEUTRAL_SHIFT
 from ser_edge.convert.train.release import CAUTION
 from ser_edge.convert.train.teacher import head
 from ser_edge.frontend import FrontendSpec
@@ -130,7 +130,7 @@ def learns_from(recipe: Recipe, clip: Clip) -> bool:
 def neutral_shift(recipe: Recipe) -> float:
     """What training adds to neutral's logit."""
     if recipe.members:
-        return float(np.mean([neutral_shift(RECIPES[name]) for name in recipe.members]))
+        return JOINED_SHIFT
     return NEUTRAL_SHIFT if recipe.ordinary and recipe.student else 0.0
 
 
