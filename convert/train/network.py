@@ -1,4 +1,4 @@
-"""One network of a model: its teacher, its part of the features, its training, its weights."""
+"""The networks of a model, one or two: their teachers, their parts of the features, training."""
 
 from __future__ import annotations
 
@@ -19,10 +19,7 @@ Report = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Network:
-    """What a network learns from, and where it is kept.
-
-    It can be pickled if its callbacks can.
-    """
+    """What a network learns from, and where it is kept."""
 
     clips: list[Clip]  # of both splits and of all corpora
     corpora: frozenset[str]  # learned from
