@@ -58,7 +58,8 @@ def classifying(work: Callable[[], Any], threads: int = 2) -> Iterator[None]:
         while not stopped.is_set():
             work()
 
-    running = [threading.Thread(target=run) for _ in range(threads)]
+    # Daemons: one that hangs is to fail the test, not to keep the process for ever.
+    running = [threading.Thread(target=run, daemon=True) for _ in range(threads)]
     for thread in running:
         thread.start()
     try:
@@ -66,7 +67,8 @@ def classifying(work: Callable[[], Any], threads: int = 2) -> Iterator[None]:
     finally:
         stopped.set()
         for thread in running:
-            thread.join()
+            thread.join(CHILD_SECONDS)
+    assert not any(thread.is_alive() for thread in running)
 
 
 @pytest.mark.slow
