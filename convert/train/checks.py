@@ -101,8 +101,7 @@ def _check_frontend(spec: FrontendSpec, config: TrainingConfig) -> None:
 def _check_second(train: Sequence[Clip], second: Sequence[str], config: TrainingConfig) -> None:
     if config.architecture not in architectures.WITH_EMBEDDINGS:
         raise SerEdgeError(f"the network {config.architecture!r} cannot be joined with a second")
-    part = [clip for clip in choose(train, second) if clip.corpus in second]
-    lacking = set(labels_of(train)) - set(labels_of(part))
+    lacking = set(labels_of(train)) - set(labels_of(choose(train, second)))
     if lacking:
         raise SerEdgeError(
             f"the corpora of the second network lack the label {min(lacking)!r}: "
