@@ -17,6 +17,7 @@ import numpy as np
 from ser_edge import forking
 from ser_edge.errors import DependencyError
 from ser_edge.features import FloatArray
+from ser_edge.forking import PRODUCTS
 
 Gate = Callable[[FloatArray, int], bool]
 
@@ -121,7 +122,8 @@ def frame_features(samples: FloatArray, sample_rate: int) -> FloatArray | None:
         return None
     n_frames = len(power)
     _, bands, lags = _transforms(sample_rate / _decimation(sample_rate))
-    levels = power @ bands
+    with PRODUCTS:
+        levels = power @ bands
     totals = levels.sum(axis=1)
     rank = min(n_frames - 1, n_frames * _REFERENCE_PERCENTILE // 100)
     reference = float(np.partition(totals, rank)[rank])
@@ -131,7 +133,8 @@ def frame_features(samples: FloatArray, sample_rate: int) -> FloatArray | None:
     relative = np.log10(np.minimum(levels / reference, 4.0) + floor)  # -4.5 to 0.6
     relative = relative * np.float32(0.4) + np.float32(1.0)
     magnitude = np.sqrt(power[:, : lags.shape[0]])  # flatter than power: fewer formants, more pitch
-    correlation = magnitude @ lags
+    with PRODUCTS:
+        correlation = magnitude @ lags
     total = magnitude.sum(axis=1) + np.float32(1e-20)
     found = np.empty((n_frames, 2), np.float32)
     found[:, 0] = correlation.max(axis=1) / total
@@ -155,7 +158,8 @@ def band_levels(samples: FloatArray, sample_rate: int) -> FloatArray | None:
     power = _power(samples, sample_rate)
     if power is None:
         return None
-    levels: FloatArray = power @ _transforms(sample_rate / _decimation(sample_rate))[1]
+    with PRODUCTS:
+        levels: FloatArray = power @ _transforms(sample_rate / _decimation(sample_rate))[1]
     return levels
 
 
@@ -247,9 +251,11 @@ def score(frames: FloatArray, layers: Layers) -> float:
             (stride * values.strides[0], values.strides[1]),
             writeable=False,
         ).copy()  # BLAS takes no overlapping rows
-        values = np.maximum(rows @ weights + biases, 0)
+        with PRODUCTS:
+            values = np.maximum(rows @ weights + biases, 0)
     weights, biases = layers[-1]
-    logits = np.sort((values @ weights + biases)[:, 0])
+    with PRODUCTS:
+        logits = np.sort((values @ weights + biases)[:, 0])
     return float(logits[-N_BEST:].mean())
 
 

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
-# Before numpy is loaded, by the tests' processes too. OpenBLAS with threads can hang a process that
-# forks while it multiplies (its own fork handler ends them), and the tests share the cores anyway.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path

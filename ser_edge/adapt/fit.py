@@ -32,6 +32,7 @@ from ser_edge.adapt.profile import (
     rounded,
 )
 from ser_edge.errors import ProfileError
+from ser_edge.forking import PRODUCTS
 from ser_edge.model import softmax
 
 if TYPE_CHECKING:
@@ -141,16 +142,19 @@ def fit(model_labels: Sequence[str], clips: Clips, factor: float | None = None) 
     # frequency there is goes into the offset, and is left out afterwards.
     frequency = np.log(counts / counts.sum())
     base = base_scores(labels, model_labels, clips.probabilities)
-    kernel = _PRIOR_VARIANCE * (1 + clips.inputs @ clips.inputs.T)
+    with PRODUCTS:
+        kernel = _PRIOR_VARIANCE * (1 + clips.inputs @ clips.inputs.T)
     # A clip that is the only one of its emotion cannot be left out.
     judged = counts[targets.argmax(axis=1)] > 1
     search = _Search(kernel, base, targets, frequency, judged)
     best = search.at(factor) if factor is not None else search.best()
     slopes = best.factor * _PRIOR_VARIANCE * best.dual
+    with PRODUCTS:
+        weights = slopes.T @ clips.inputs
     return Fit(
         labels=labels,
         bias=rounded(slopes.sum(axis=0)),
-        weights=rounded(slopes.T @ clips.inputs),
+        weights=rounded(weights),
         temperature=round(1 / best.sharpness, 4),
         factor=best.factor,
     )
@@ -229,7 +233,9 @@ def neutral_profile(model: Model, clips: Clips, neutral: str = "neutral") -> Pro
             others = clips.select([other for other in range(n_clips) if other != place])
             bias, weights = _neutral_fit(labels, others, neutral)
             scores = base_scores(labels, labels, clips.probabilities[place])
-            left_out[place] = softmax(scores + bias + weights @ clips.inputs[place])
+            with PRODUCTS:
+                scores = scores + bias + weights @ clips.inputs[place]
+            left_out[place] = softmax(scores)
         judged = judge(labels, labels, clips, left_out)
     return profile_of(model, clips, fitted, judged)
 
@@ -373,6 +379,7 @@ class _Search:
         return float(costs[best]), float(_SHARPNESSES[best])
 
 
+@PRODUCTS
 def _neutral_fit(labels: Sequence[str], clips: Clips, neutral: str) -> tuple[Floats, Floats]:
     targets = np.zeros((len(clips.labels), len(labels)))
     targets[:, labels.index(neutral)] = 1.0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ser_edge.forking import PRODUCTS
 from ser_edge.model import softmax
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ _TOLERANCE = 1e-6  # nats
 _TINY = 1e-12
 
 
+@PRODUCTS
 def fit_dual(kernel: Floats, offset: Floats, targets: Floats) -> tuple[Floats, Floats]:
     """The most probable scores, and those of each clip without it.
 
@@ -48,6 +50,7 @@ def fit_dual(kernel: Floats, offset: Floats, targets: Floats) -> tuple[Floats, F
     return dual, offset + change - np.einsum("ijk,ik->ij", cavity, residual)
 
 
+@PRODUCTS
 def find_mode(kernel: Floats, offset: Floats, targets: Floats) -> Floats:
     """Newton's method with steps that are halved until the posterior grows."""
     dual = np.zeros_like(offset)
@@ -79,6 +82,7 @@ def find_mode(kernel: Floats, offset: Floats, targets: Floats) -> Floats:
     return dual
 
 
+@PRODUCTS
 def _blocks(kernel: Floats, probabilities: Floats) -> list[Floats]:
     """For each label ``(kernel + diag(1 / p))^-1``, shape (n_clips, n_clips)."""
     blocks = []
@@ -88,6 +92,7 @@ def _blocks(kernel: Floats, probabilities: Floats) -> list[Floats]:
     return blocks
 
 
+@PRODUCTS
 def _posterior(kernel: Floats, probabilities: Floats) -> Floats:
     """Posterior covariance of each clip's scores, shape (n_clips, n_labels, n_labels)."""
     blocks = _blocks(kernel, probabilities)

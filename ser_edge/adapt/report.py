@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ser_edge.adapt.fit import Clips, fit, judged_places, order_labels, score
+from ser_edge.forking import PRODUCTS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -88,7 +89,8 @@ def doubts(
             found.append(Doubt(place, labels[best], float(probabilities[best])))
     if len(clips.labels) >= _FEWEST_TO_COMPARE:
         squares = (clips.inputs**2).sum(axis=1)
-        distances = squares[:, None] + squares - 2 * clips.inputs @ clips.inputs.T
+        with PRODUCTS:
+            distances = squares[:, None] + squares - 2 * clips.inputs @ clips.inputs.T
         np.fill_diagonal(distances, np.inf)
         nearest = np.sqrt(np.maximum(distances.min(axis=1), 0.0))
         limit = _FAR * float(np.median(nearest))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_edge.errors import AudioError
+from ser_edge.forking import PRODUCTS
 
 Samples = NDArray[np.float32]
 
@@ -142,6 +143,7 @@ class _Plan:
         self.outputs = self._rows * self._period  # of a batch
         self.inputs = self._rows * self._hop  # that it moves on by; it reads `reach` more
 
+    @PRODUCTS
     def batch(self, samples: Samples) -> Samples:
         """Outputs of a whole batch, from ``inputs + reach`` samples."""
         made = np.empty((self._rows, self._period), np.float32)

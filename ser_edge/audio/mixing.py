@@ -13,6 +13,7 @@ import numpy as np
 from ser_edge.audio.pcm import SAMPLE_BYTES
 from ser_edge.audio.resample import Samples, check_sample_rate
 from ser_edge.errors import AudioError, AudioWarning
+from ser_edge.forking import PRODUCTS
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -147,6 +148,7 @@ class Mixer:
                 )
         return mono
 
+    @PRODUCTS
     def _judge(self, block: NDArray[Any], mean: NDArray[Any]) -> None:
         """Decide which channel is heard, if one must be."""
         # Opposite offsets of a sound card say nothing. A product sums faster than numpy does.
@@ -169,6 +171,7 @@ class Mixer:
         elif self._heard is None or self._heard not in loud:
             self._heard = int(loud[0])
 
+    @PRODUCTS
     def _opposed(self, block: NDArray[Any], reference: int, *, held: bool) -> bool:
         """Whether the channels would cancel but for a delay between them."""
         if self.channels > _MAX_OPPOSED:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ser_edge.features.frames import FloatArray
 from ser_edge.features.spectra import spectrogram
+from ser_edge.forking import PRODUCTS
 
 NORMS = ("max", "sum", "euclidean")
 
@@ -77,7 +78,8 @@ def chroma_stft(
     spectra = spectrogram(y, n_fft, hop_length, win_length, window, center, pad_mode, power)
     if tuning is None:
         tuning = estimate_tuning(spectra, sr, n_chroma)
-    chroma = spectra @ _chroma_filters(sr, n_fft, n_chroma, float(tuning)).T
+    with PRODUCTS:
+        chroma = spectra @ _chroma_filters(sr, n_fft, n_chroma, float(tuning)).T
     if chroma_norm is not None:
         chroma /= _length(chroma, chroma_norm)
     return np.ascontiguousarray(chroma.T)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ser_edge.features.frames import FloatArray
+from ser_edge.forking import PRODUCTS
 
 
 def delta(
@@ -51,7 +52,8 @@ def delta(
     elif matrix.shape[1] < width:
         raise ValueError(f"{matrix.shape[1]} frames are fewer than the width, {width}")
     windows = np.lib.stride_tricks.sliding_window_view(matrix, width, axis=1)
-    slope = windows @ _derivative_weights(width, order)
+    with PRODUCTS:
+        slope = windows @ _derivative_weights(width, order)
     if mode == "interp":
         # A polynomial's derivative of its own degree is constant: the fit's value at the ends.
         slope = np.pad(slope, ((0, 0), (half, half)), mode="edge")
@@ -60,6 +62,7 @@ def delta(
 
 
 @functools.lru_cache(maxsize=16)
+@PRODUCTS
 def _derivative_weights(width: int, order: int) -> npt.NDArray[np.float64]:
     """Weights of the frames in the least-squares derivative at the middle of them."""
     offsets = np.arange(width) - width // 2

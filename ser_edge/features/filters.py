@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ser_edge.features.frames import FloatArray, mono_samples
+from ser_edge.forking import PRODUCTS
 
 _FloatArray64 = npt.NDArray[np.float64]
 
@@ -51,7 +52,11 @@ def high_pass(
         raise ValueError(f"order is {order}, but must be from 1 to {_MAX_ORDER}")
     if not 0 < cutoff < sr / 2:
         raise ValueError(f"cutoff is {cutoff} Hz, but must lie between 0 and {sr / 2} Hz")
-    step = _step(float(cutoff / sr), order)
+    return _filtered(signal, _step(float(cutoff / sr), order))
+
+
+@PRODUCTS
+def _filtered(signal: FloatArray, step: _Step) -> FloatArray:
     n_blocks = -(-signal.size // _BLOCK)
     x = np.zeros((n_blocks, _BLOCK))
     # The steady state of a constant gives zero: without it, the filter begins at rest.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ser_edge.features.frames import FloatArray, frame_blocks, framed, padded_samples
+from ser_edge.forking import PRODUCTS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -102,7 +103,8 @@ def mfcc(
     step = max(1, _BLOCK_PRODUCTS // basis.size)
     for start in range(0, len(levels), step):
         block = slice(start, start + step)
-        cepstrum[:, block] = basis @ levels[block].T.astype(np.float64)
+        with PRODUCTS:
+            cepstrum[:, block] = basis @ levels[block].T.astype(np.float64)
     return cepstrum
 
 
@@ -273,6 +275,7 @@ class MelBlock(NamedTuple):
     weights: FloatArray  # (bins, bands)
 
 
+@PRODUCTS
 def mel_power(
     signal: FloatArray,
     taper: npt.NDArray[Any],

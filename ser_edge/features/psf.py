@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ser_edge.features.frames import FloatArray, frame_blocks, framed, mono_samples
 from ser_edge.features.mel import dct_matrix, hz_to_mel, lifter_weights, mel_to_hz, window_values
+from ser_edge.forking import PRODUCTS
 
 
 def psf_mfcc(
@@ -77,12 +78,14 @@ def psf_mfcc(
     for block in frame_blocks(0, n_frames, n_fft):
         spectrum = np.fft.rfft(frames[block] * taper, n_fft, axis=1)
         power = (np.square(spectrum.real) + np.square(spectrum.imag)) / n_fft
-        bands[block] = power @ filters
+        with PRODUCTS:
+            bands[block] = power @ filters
         total[block] = power.sum(axis=1)
     floor = np.finfo(np.float64).eps
     levels = np.log(np.where(bands == 0, floor, bands))
     basis = dct_matrix(n_mfcc, n_mels, "ortho", 0.0) * lifter_weights(lifter, np.arange(n_mfcc))
-    cepstrum = basis @ levels.T
+    with PRODUCTS:
+        cepstrum = basis @ levels.T
     if energy:
         cepstrum[0] = np.log(np.where(total == 0, floor, total))
     result: FloatArray = cepstrum.astype(np.float32)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from ser_edge.features.frames import FloatArray, padded_samples
 from ser_edge.features.mel import centered_window, power_spectra, power_to_db
+from ser_edge.forking import PRODUCTS
 
 
 def spectral_centroid(
@@ -50,7 +51,9 @@ def spectral_centroid(
     frequencies = np.arange(1 + n_fft // 2) * (sr / n_fft)
     total = magnitudes.sum(axis=1, dtype=np.float64)
     total[total < np.finfo(np.float32).tiny] = 1.0
-    return ((magnitudes @ frequencies) / total).astype(np.float32)[np.newaxis]  # type: ignore[no-any-return]
+    with PRODUCTS:
+        centroid = (magnitudes @ frequencies) / total
+    return centroid.astype(np.float32)[np.newaxis]  # type: ignore[no-any-return]
 
 
 def spectral_contrast(

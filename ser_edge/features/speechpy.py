@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ser_edge.features.frames import FloatArray, frame_blocks, framed, mono_samples
 from ser_edge.features.mel import dct_matrix
 from ser_edge.features.psf import corner_filters
+from ser_edge.forking import PRODUCTS
 
 
 def speechpy_mfcc(
@@ -74,11 +75,13 @@ def speechpy_mfcc(
     for block in frame_blocks(0, n_frames, n_fft):
         spectrum = np.fft.rfft(frames[block], n_fft, axis=1)
         power = (np.square(spectrum.real) + np.square(spectrum.imag)) / n_fft
-        bands[block] = power @ filters
+        with PRODUCTS:
+            bands[block] = power @ filters
         total[block] = power.sum(axis=1)
     floor = np.finfo(np.float64).eps
     levels = np.log(np.where(bands == 0, floor, bands))
-    cepstrum = dct_matrix(n_mfcc, n_mels, "ortho", 0.0) @ levels.T
+    with PRODUCTS:
+        cepstrum = dct_matrix(n_mfcc, n_mels, "ortho", 0.0) @ levels.T
     if energy:
         cepstrum[0] = np.log(np.where(total == 0, floor, total))
     result: FloatArray = cepstrum.astype(np.float32)

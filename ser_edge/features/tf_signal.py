@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ser_edge.features.frames import FloatArray, frame_blocks, framed, mono_samples
 from ser_edge.features.mel import dct_matrix, window_values
+from ser_edge.forking import PRODUCTS
 
 
 def tf_log_mel(
@@ -105,7 +106,8 @@ def tf_mfcc(
     )
     # HTK's scale: that of the orthonormal transform for all coefficients but the first.
     basis = dct_matrix(n_mfcc, n_mels, None, 0.0) / np.sqrt(2 * n_mels)
-    result: FloatArray = (basis @ levels.T).astype(np.float32)
+    with PRODUCTS:
+        result: FloatArray = (basis @ levels.T).astype(np.float32)
     return result
 
 
@@ -137,7 +139,8 @@ def _log_mel(
     bands = np.empty((len(frames), n_mels))
     for block in frame_blocks(0, len(frames), n_fft):
         spectrum = np.fft.rfft(frames[block] * taper, n_fft, axis=1)
-        bands[block] = np.abs(spectrum) ** power @ filters
+        with PRODUCTS:
+            bands[block] = np.abs(spectrum) ** power @ filters
     bands += offset
     np.log(bands, out=bands)
     return bands
