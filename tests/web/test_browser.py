@@ -292,16 +292,14 @@ def test_it_is_used_with_a_keyboard_alone(browser: Any, served: Served, tmp_path
     with opened(browser, served) as page:
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
-        reached: list[str] = []
+        wanted = {"files", "windows", "listen", "reload", "language", "mood", "add", "own"}
+        # No further than needed: past the last one the focus leaves the page, and comes back late.
         for _ in range(60):
             page.keyboard.press("Tab")
-            reached.append(
-                page.evaluate("document.activeElement.id || document.activeElement.tagName")
-            )
-            if reached[-1] == "BODY":
+            wanted.discard(page.evaluate("document.activeElement.id"))
+            if not wanted:
                 break
-        wanted = {"files", "windows", "listen", "reload", "language", "mood", "add", "own"}
-        assert wanted <= set(reached)
+        assert not wanted
         page.focus("#files")
         with page.expect_file_chooser() as chooser:
             page.keyboard.press("Space")
