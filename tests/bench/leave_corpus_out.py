@@ -173,17 +173,17 @@ def predict(bench: Bench, recipe: str, number: int, unknown: list[int]) -> NDArr
             for row, clip in enumerate(bench.data.train_clips)
             if row not in left_out and learns_from(chosen, clip)
         ]
-        compute = study if chosen.student else teach
-        probabilities = compute(bench, recipe, learned, unknown, folder)
+        if chosen.student:
+            probabilities = study(bench, recipe, learned, unknown, folder)
+        else:
+            probabilities = teach(bench, learned, unknown)
         folder.mkdir(parents=True, exist_ok=True)
         with draft(folder / PREDICTIONS) as unfinished:
             np.save(unfinished, probabilities.astype(np.float64))
     return np.asarray(np.load(folder / PREDICTIONS), dtype=np.float64)
 
 
-def teach(
-    bench: Bench, recipe: str, learned: list[int], unknown: list[int], folder: Path
-) -> NDArray[np.float32]:
+def teach(bench: Bench, learned: list[int], unknown: list[int]) -> NDArray[np.float32]:
     """What a teacher that is fitted to some clips says of others; see :func:`predict`."""
     train, dev = bench.data.train_clips, bench.data.dev_clips
     n_train, n_dev = len(train), len(dev)
