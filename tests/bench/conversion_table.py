@@ -2,8 +2,9 @@
 
     python tests/bench/conversion_table.py [--index FOLDER]
 
-Every architecture of `ser-edge-convert train`, with random weights, is converted in every way, as
-`ser-edge-convert model` does it. The sizes and refusals are those of the TensorFlow installed.
+Every architecture of `ser-edge-convert train`, and the mean of two networks as `--second` makes it,
+with random weights, is converted in every way, as `ser-edge-convert model` does it. The sizes and
+refusals are those of the TensorFlow installed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from ser_edge.convert import frontends
 from ser_edge.convert.backend import tensorflow
@@ -20,6 +22,21 @@ from ser_edge.convert.train import architectures
 from ser_edge.errors import ModelError
 from ser_edge.frontend import Frontend, FrontendSpec
 from ser_edge.metadata import QUANTIZATIONS
+
+JOINED = "slim"  # of which two make a model
+
+
+def networks() -> dict[str, tuple[str, Any]]:
+    """The rows: by name the front end's preset and a ``keras.Model``."""
+    rows = {}
+    for name in architectures.NAMES:
+        preset = "compact" if name in architectures.WITH_EMBEDDINGS else "seed"
+        shape = Frontend(FrontendSpec.parse(frontends.preset(preset))).shape
+        rows[name] = (preset, architectures.build(name, shape, len(LABELS)))
+        if name == JOINED:
+            both = [architectures.build(name, shape, len(LABELS)) for _ in range(2)]
+            rows[f"two-{name}"] = (preset, architectures.joined(both))
+    return rows
 
 
 def convert(source: Path, output: Path, preset: str, quantization: str, index: Path) -> str:
@@ -46,10 +63,7 @@ def main() -> None:
     print(f"| architecture | weights | {' | '.join(QUANTIZATIONS)} |")
     print("|---" * (2 + len(QUANTIZATIONS)) + "|")
     with tempfile.TemporaryDirectory() as folder:
-        for name in architectures.NAMES:
-            preset = "compact" if name in architectures.WITH_EMBEDDINGS else "seed"
-            shape = Frontend(FrontendSpec.parse(frontends.preset(preset))).shape
-            model = architectures.build(name, shape, len(LABELS))
+        for name, (preset, model) in networks().items():
             source = Path(folder) / f"{name}.keras"
             model.save(source)
             cells = [
