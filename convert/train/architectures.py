@@ -78,8 +78,8 @@ def shift_logit(model: Any, label: int, shift: float) -> None:
     layer.set_weights([kernel, bias])
 
 
-def joined(networks: Sequence[Any]) -> Any:
-    """A network whose logits are the mean of some networks' logits.
+def joined(networks: Sequence[Any], weights: Sequence[float]) -> Any:
+    """A network whose logits are a weighted mean of some networks' logits.
 
     Networks that learned from different clips err differently, so their mean errs less (ensembles,
     Hansen & Salamon 1990). It ends like one of them: an utterance embedding, which is theirs side
@@ -88,6 +88,7 @@ def joined(networks: Sequence[Any]) -> Any:
     Args:
         networks: of :func:`build`, already trained, of the same input and labels, one of
             :data:`WITH_EMBEDDINGS`. Their layers become part of what is made.
+        weights: of each in the mean; their sum is 1.
 
     Returns:
         A ``keras.Model`` (Keras 2).
@@ -107,14 +108,15 @@ def joined(networks: Sequence[Any]) -> Any:
     x = tf.keras.layers.Concatenate(name=UTTERANCE_EMBEDDING)(summaries)
     # No network sees another one's summary: zeros off the diagonal.
     kernel = tf.linalg.LinearOperatorBlockDiag(
-        [tf.linalg.LinearOperatorFullMatrix(weights) for weights, _ in hidden]
+        [tf.linalg.LinearOperatorFullMatrix(kernel) for kernel, _ in hidden]
     ).to_dense()
     hidden_layer = dense(kernel.shape[1], activation="relu")
     output_layer = dense(last[0][1].size, activation="softmax", name=PROBABILITIES)
     model = tf.keras.Model(inputs, output_layer(hidden_layer(x)), name="joined")
     hidden_layer.set_weights([kernel, np.concatenate([bias for _, bias in hidden])])
-    kernels, biases = zip(*last)
-    output_layer.set_weights([np.concatenate(kernels) / len(networks), np.mean(biases, axis=0)])
+    kernels = [weight * kernel for weight, (kernel, _) in zip(weights, last)]
+    biases = [weight * bias for weight, (_, bias) in zip(weights, last)]
+    output_layer.set_weights([np.concatenate(kernels), np.sum(biases, axis=0)])
     return model
 
 

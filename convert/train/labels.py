@@ -18,10 +18,6 @@ NEUTRAL = "neutral"  # what ordinary speech is taken for
 # "neutral" to whatever sounds unlike its studios (logit adjustment, Menon et al. 2021).
 NEUTRAL_SHIFT = -0.5
 
-# The same, for the mean with a network that learned from emotions alone and is the less careful,
-# so that caution has to come back.
-JOINED_SHIFT = 0.25
-
 
 def possible_labels(clips: Sequence[Clip], labels: Sequence[str]) -> NDArray[np.float32]:
     """The labels that the corpus of each clip has.

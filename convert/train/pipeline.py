@@ -20,10 +20,11 @@ from ..export.flatbuffer import minimum_runtime
 from ..export.source import source_model
 from . import architectures, checks, dataset, fit, network, release, teacher
 from .config import TrainingConfig
-from .labels import JOINED_SHIFT, NEUTRAL, NEUTRAL_SHIFT
+from .labels import NEUTRAL, NEUTRAL_SHIFT
 from .network import Network
 
 SECOND = "second"  # folder of the second network, in the first one's
+SHARES = (0.6, 0.4)  # of the first and of the second network in the mean of their logits
 
 Progress = Callable[[str], Callable[[int, int], None]]
 """From the name of what is done to a callback that takes how many are done, and their total."""
@@ -77,8 +78,8 @@ def train(
         cache: folder for features, embeddings and runs.
         sounds: folder of recorded noise and rooms for the augmented copies, see
             :func:`ser_edge.convert.corpus.noise.read_sounds`.
-        second: corpora that a second network learns from alone; the model's logits are then the
-            mean of both networks'.
+        second: corpora that a second network learns from alone; the model's logits are then a
+            mean of both networks', weighted by :data:`SHARES`.
         resume: go on from the last checkpoint of the run.
         jobs: processes that compute.
         progress: makes the callbacks for the slow parts.
@@ -114,12 +115,8 @@ def train(
     used: dict[str, Any] = {"cache": cache, "copies": copies, "sounds": sounds, "jobs": jobs}
     spec = normalized(spec, dataset.load(clips, spec, progress=progress("features"), **used))
     network.train(networks, spec, config, resume=resume, report=report, **used)
-    trained = [fit.load(one.folder) for one in networks]
-    model = architectures.joined(trained) if second else trained[0]
+    model = trained([one.folder for one in networks], clips)
     labels = fit.labels(folder)
-    if any(clip.split == "train" and not clip.label for clip in clips):
-        shift = JOINED_SHIFT if second else NEUTRAL_SHIFT
-        architectures.shift_logit(model, labels.index(NEUTRAL), shift)
     flatbuffer = quantized(model)
     return release.calibrate_and_pack(
         flatbuffer,
@@ -159,6 +156,22 @@ def normalized(spec: dict[str, Any], data: dataset.Dataset) -> dict[str, Any]:
     """The front end with the normalization of the clean training clips."""
     normalization = data.normalization(feature_axis=dataset.feature_axis(spec))
     return FrontendSpec.parse(spec).with_normalization(**normalization).to_dict()
+
+
+def trained(folders: Sequence[Path], clips: Sequence[Clip]) -> Any:
+    """The network of a model, a ``keras.Model``, from the folders of the one or two it is made of.
+
+    Args:
+        folders: as :func:`fit.train` left them.
+        clips: that the first one learned from, and others.
+    """
+    networks = [fit.load(folder) for folder in folders]
+    if len(networks) > 1:
+        return architectures.joined(networks, SHARES)
+    if any(clip.split == "train" and not clip.label for clip in clips):
+        neutral = fit.labels(folders[0]).index(NEUTRAL)
+        architectures.shift_logit(networks[0], neutral, NEUTRAL_SHIFT)
+    return networks[0]
 
 
 def run_folder(cache: Path, name: str) -> Path:

@@ -35,7 +35,7 @@ def networks() -> dict[str, tuple[str, Any]]:
         rows[name] = (preset, architectures.build(name, shape, len(LABELS)))
         if name == JOINED:
             both = [architectures.build(name, shape, len(LABELS)) for _ in range(2)]
-            rows[f"two-{name}"] = (preset, architectures.joined(both))
+            rows[f"two-{name}"] = (preset, architectures.joined(both, (0.5, 0.5)))
     return rows
 
 

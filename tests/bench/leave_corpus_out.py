@@ -14,7 +14,7 @@ speech. The table is in Markdown.
 
 - false emotions: clips of ordinary speech left out that get an emotion at a probability of 0.5,
   at the temperature that the dev speakers of the corpora learned from give.
-- As in the released models, neutral's logit is lowered where ordinary speech was learned from, and
+- As in released models, neutral's logit is lowered where one network heard ordinary speech, and
   the temperature is raised by some caution.
 - The frontier moves the probability of neutral by further factors.
 
@@ -61,7 +61,7 @@ from ser_edge.convert.evaluate.metrics import (
 from ser_edge.convert.files import draft
 from ser_edge.convert.train import dataset, fit, pipeline, teacher
 from ser_edge.convert.train.config import TrainingConfig
-from ser_edge.convert.train.labels import JOINED_SHIFT, NEUTRAL, NEUTRAL_SHIFT
+from ser_edge.convert.train.labels import NEUTRAL, NEUTRAL_SHIFT
 from ser_edge.convert.train.release import CAUTION
 from ser_edge.convert.train.teacher import head
 from ser_edge.frontend import FrontendSpec
@@ -101,7 +101,7 @@ class Recipe(NamedTuple):
     corpora: tuple[str, ...] = ()  # learned from; empty: all
     ordinary: bool = True  # learned from, too
     student: bool = True  # False: the teacher itself is measured
-    members: tuple[str, ...] = ()  # recipes whose logits are averaged, instead of all this
+    members: tuple[str, ...] = ()  # two recipes whose logits are averaged, instead of all this
 
 
 RECIPES = {
@@ -109,7 +109,7 @@ RECIPES = {
     "four": Recipe("four studios", corpora=FOUR, ordinary=False),
     "all": Recipe("all corpora", ordinary=False),
     "default": Recipe("all corpora and ordinary speech"),
-    "both": Recipe("the mean of both", members=("four", "default")),
+    "both": Recipe("the mean of both", members=("default", "four")),
     "few": Recipe("less of it", {"ordinary_fraction": 0.1}),
     "sure": Recipe("neutral for certain", {"ordinary_neutral": 0.95}),
     "labels": Recipe("no teacher's probabilities", {"distillation_weight": 0.3}),
@@ -129,9 +129,8 @@ def learns_from(recipe: Recipe, clip: Clip) -> bool:
 
 def neutral_shift(recipe: Recipe) -> float:
     """What training adds to neutral's logit."""
-    if recipe.members:
-        return JOINED_SHIFT
-    return NEUTRAL_SHIFT if recipe.ordinary and recipe.student else 0.0
+    alone = recipe.student and not recipe.members
+    return NEUTRAL_SHIFT if alone and recipe.ordinary else 0.0
 
 
 class Bench(NamedTuple):
@@ -163,7 +162,8 @@ def predict(bench: Bench, recipe: str, number: int, unknown: list[int]) -> NDArr
     chosen = RECIPES[recipe]
     if chosen.members:
         predicted = [predict(bench, name, number, unknown) for name in chosen.members]
-        mean = np.exp(np.mean(np.log(np.maximum(predicted, 1e-9)), axis=0))
+        logits = np.log(np.maximum(predicted, 1e-9))
+        mean = np.exp(np.average(logits, axis=0, weights=pipeline.SHARES))
         return np.asarray(mean / mean.sum(axis=1, keepdims=True), dtype=np.float64)
     folder = bench.cache / f"leave-corpus-out-{bench.steps}" / recipe / str(number + 1)
     if not (folder / PREDICTIONS).exists():

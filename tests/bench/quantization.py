@@ -26,7 +26,7 @@ from ser_edge.convert.corpus.clips import (
     read_ordinary,
 )
 from ser_edge.convert.evaluate.metrics import measure_by_corpus
-from ser_edge.convert.train import dataset, fit, pipeline
+from ser_edge.convert.train import dataset, pipeline
 from ser_edge.runtime import find_runtime
 
 
@@ -53,7 +53,9 @@ def compare(
     rows_of_labels = [row for row, clip in enumerate(data.dev_clips) if clip.label]
     dev = [data.dev_clips[row] for row in rows_of_labels]
     matrices = dataset.normalize(data.dev[rows_of_labels], pipeline.normalized(spec, data))
-    model = fit.load(pipeline.run_folder(cache, name))
+    folder = pipeline.run_folder(cache, name)
+    folders = [path for path in (folder, folder / pipeline.SECOND) if path.is_dir()]
+    model = pipeline.trained(folders, clips)
     measured = [
         measure_by_corpus(
             label_indices(dev),

@@ -50,20 +50,21 @@ def test_embeddings_are_of_80_ms_and_of_the_utterance(name: str, units: int) -> 
     assert model.get_layer(architectures.UTTERANCE_EMBEDDING).output_shape == (None, 2 * units)
 
 
-def test_a_joined_network_has_the_mean_of_the_logits() -> None:
+def test_a_joined_network_has_the_weighted_mean_of_the_logits() -> None:
     batch = np.random.default_rng(1).standard_normal((2, *COMPACT_SHAPE), dtype=np.float32)
     networks = [architectures.build(name, COMPACT_SHAPE, 3) for name in ("slim", "compact")]
     architectures.shift_logit(networks[0], 1, 2.0)  # else both are near to one third
-    expected = np.exp(np.mean([np.log(network(batch)) for network in networks], axis=0))
+    logits = [np.log(network(batch)) for network in networks]
+    expected = np.exp(0.75 * logits[0] + 0.25 * logits[1])
     expected /= expected.sum(axis=1, keepdims=True)
-    joined = architectures.joined(networks)
+    joined = architectures.joined(networks, (0.75, 0.25))
     assert joined(batch).numpy() == pytest.approx(expected, abs=1e-6)
     assert joined.get_layer(architectures.UTTERANCE_EMBEDDING).output_shape == (None, 480)
 
 
 def test_two_slim_networks_fit_into_a_file() -> None:
     networks = [architectures.build("slim", COMPACT_SHAPE, 6) for _ in range(2)]
-    assert architectures.joined(networks).count_params() < 1_000_000
+    assert architectures.joined(networks, (0.5, 0.5)).count_params() < 1_000_000
 
 
 @pytest.mark.parametrize("name", architectures.ANY_LENGTH)
