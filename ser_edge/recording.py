@@ -162,7 +162,7 @@ class Embedder:
         Example:
             >>> from ser_edge import Classifier
             >>> Classifier.bundled().embed("tests/data/synthetic.wav").shape
-            (64,)
+            (128,)
         """
         observed = self.observe(source, channel=channel)
         if isinstance(observed, str):

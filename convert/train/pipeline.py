@@ -159,11 +159,14 @@ def normalized(spec: dict[str, Any], data: dataset.Dataset) -> dict[str, Any]:
 
 
 def trained(folders: Sequence[Path], clips: Sequence[Clip]) -> Any:
-    """The network of a model, a ``keras.Model``, from the folders of the one or two it is made of.
+    """The network of a model, from those of the one or two that were trained.
 
     Args:
-        folders: as :func:`fit.train` left them.
+        folders: of the networks, as :func:`fit.train` left them.
         clips: that the first one learned from, and others.
+
+    Returns:
+        A ``keras.Model`` (Keras 2).
     """
     networks = [fit.load(folder) for folder in folders]
     if len(networks) > 1:
