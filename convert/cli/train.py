@@ -77,6 +77,13 @@ from .options import figure_for, progress, seed_option
     "mean of both, more often right and twice as large. [default: one network]",
 )
 @click.option(
+    "--second-weight",
+    type=click.FloatRange(0, 1),
+    default=0.4,
+    show_default=True,
+    help="Of the second network in the mean: more of it is less neutral.",
+)
+@click.option(
     "--ordinary",
     type=click.Path(exists=True, path_type=Path),
     metavar="INDEX",
@@ -129,6 +136,7 @@ def train(
     copies: int,
     corpora: tuple[str, ...],
     second: tuple[str, ...],
+    second_weight: float,
     ordinary: Path | None,
     sounds: Path | None,
     with_teacher: bool,
@@ -177,6 +185,7 @@ def train(
         cache=cache,
         sounds=sounds,
         second=second,
+        second_weight=second_weight,
         resume=resume,
         jobs=jobs,
         progress=progress,

@@ -24,7 +24,7 @@ from .labels import NEUTRAL, NEUTRAL_SHIFT
 from .network import Network
 
 SECOND = "second"  # folder of the second network, in the first one's
-SHARES = (0.6, 0.4)  # of the first and of the second network in the mean of their logits
+SECOND_WEIGHT = 0.4  # of the second network in the mean of the logits
 
 Progress = Callable[[str], Callable[[int, int], None]]
 """From the name of what is done to a callback that takes how many are done, and their total."""
@@ -60,6 +60,7 @@ def train(
     cache: Path,
     sounds: Path | None = None,
     second: Sequence[str] = (),
+    second_weight: float = SECOND_WEIGHT,
     resume: bool = False,
     jobs: int = 2,
     progress: Progress = lambda what: lambda done, total: None,
@@ -79,7 +80,8 @@ def train(
         sounds: folder of recorded noise and rooms for the augmented copies, see
             :func:`ser_edge.convert.corpus.noise.read_sounds`.
         second: corpora that a second network learns from alone; the model's logits are then a
-            mean of both networks', weighted by :data:`SHARES`.
+            mean of both networks'.
+        second_weight: of the second network in that mean, from 0 to 1.
         resume: go on from the last checkpoint of the run.
         jobs: processes that compute.
         progress: makes the callbacks for the slow parts.
@@ -115,7 +117,7 @@ def train(
     used: dict[str, Any] = {"cache": cache, "copies": copies, "sounds": sounds, "jobs": jobs}
     spec = normalized(spec, dataset.load(clips, spec, progress=progress("features"), **used))
     network.train(networks, spec, config, resume=resume, report=report, **used)
-    model = trained([one.folder for one in networks], clips)
+    model = trained([one.folder for one in networks], clips, second_weight)
     labels = fit.labels(folder)
     flatbuffer = quantized(model)
     return release.calibrate_and_pack(
@@ -135,7 +137,7 @@ def train(
                 "parameters": model.count_params(),
                 "augmented_copies": copies,
                 "config": asdict(config),
-                **({"second": list(second)} if second else {}),
+                **({"second": list(second), "second_weight": second_weight} if second else {}),
                 **teacher_card,
             },
             "source_sha256": hashlib.sha256(
@@ -158,19 +160,22 @@ def normalized(spec: dict[str, Any], data: dataset.Dataset) -> dict[str, Any]:
     return FrontendSpec.parse(spec).with_normalization(**normalization).to_dict()
 
 
-def trained(folders: Sequence[Path], clips: Sequence[Clip]) -> Any:
+def trained(
+    folders: Sequence[Path], clips: Sequence[Clip], second_weight: float = SECOND_WEIGHT
+) -> Any:
     """The network of a model, from those of the one or two that were trained.
 
     Args:
         folders: of the networks, as :func:`fit.train` left them.
         clips: that the first one learned from, and others.
+        second_weight: see :func:`train`.
 
     Returns:
         A ``keras.Model`` (Keras 2).
     """
     networks = [fit.load(folder) for folder in folders]
     if len(networks) > 1:
-        return architectures.joined(networks, SHARES)
+        return architectures.joined(networks, (1 - second_weight, second_weight))
     if any(clip.split == "train" and not clip.label for clip in clips):
         neutral = fit.labels(folders[0]).index(NEUTRAL)
         architectures.shift_logit(networks[0], neutral, NEUTRAL_SHIFT)

@@ -163,7 +163,8 @@ def predict(bench: Bench, recipe: str, number: int, unknown: list[int]) -> NDArr
     if chosen.members:
         predicted = [predict(bench, name, number, unknown) for name in chosen.members]
         logits = np.log(np.maximum(predicted, 1e-9))
-        mean = np.exp(np.average(logits, axis=0, weights=pipeline.SHARES))
+        weights = (1 - pipeline.SECOND_WEIGHT, pipeline.SECOND_WEIGHT)
+        mean = np.exp(np.average(logits, axis=0, weights=weights))
         return np.asarray(mean / mean.sum(axis=1, keepdims=True), dtype=np.float64)
     folder = bench.cache / f"leave-corpus-out-{bench.steps}" / recipe / str(number + 1)
     if not (folder / PREDICTIONS).exists():

@@ -1,7 +1,7 @@
 """What the quantization of a trained model costs, corpus by corpus.
 
     python -m tests.bench.quantization [--index FOLDER] [--cache FOLDER] [--ordinary INDEX]
-        [--sounds FOLDER] [--copies N] [--corpus NAME] NAME ...
+        [--sounds FOLDER] [--copies N] [--corpus NAME] [--second-weight WEIGHT] NAME ...
 
 Needs the cache of `ser-edge-convert train --name NAME`, default front end, and its options. The
 float model and the quantized one, converted as by that command, get the same features of the dev
@@ -45,7 +45,13 @@ def quantized_predictions(model: Any, matrices: NDArray[np.float32]) -> NDArray[
 
 
 def compare(
-    name: str, clips: list[Clip], *, copies: int, sounds: Path | None, cache: Path
+    name: str,
+    clips: list[Clip],
+    *,
+    copies: int,
+    sounds: Path | None,
+    second_weight: float,
+    cache: Path,
 ) -> list[str]:
     """The table's rows for one run."""
     spec = frontends.preset("compact")
@@ -55,7 +61,7 @@ def compare(
     matrices = dataset.normalize(data.dev[rows_of_labels], pipeline.normalized(spec, data))
     folder = pipeline.run_folder(cache, name)
     folders = [path for path in (folder, folder / pipeline.SECOND) if path.is_dir()]
-    model = pipeline.trained(folders, clips)
+    model = pipeline.trained(folders, clips, second_weight)
     measured = [
         measure_by_corpus(
             label_indices(dev),
@@ -86,15 +92,18 @@ def main() -> None:
         parser.add_argument(option, type=Path, help="as for train")
     parser.add_argument("--copies", type=int, default=6, help="as for train")
     parser.add_argument("--corpus", action="append", default=[], help="as for train")
+    parser.add_argument("--second-weight", type=float, default=pipeline.SECOND_WEIGHT)
     parser.add_argument("names", metavar="NAME", nargs="+", help="of the runs")
     arguments = parser.parse_args()
     ordinary = read_ordinary(arguments.ordinary) if arguments.ordinary else []
     clips = choose([*read_index(arguments.index), *ordinary], arguments.corpus)
-    kept = {"copies": arguments.copies, "sounds": arguments.sounds, "cache": arguments.cache}
+    used = {
+        name: getattr(arguments, name) for name in ("copies", "sounds", "second_weight", "cache")
+    }
     print("| run | corpus | UAR, accuracy of the float model (%) | quantized | clips |")
     print("|---|---|---|---|---|")
     for name in arguments.names:
-        print("\n".join(compare(name, clips, **kept)), flush=True)
+        print("\n".join(compare(name, clips, **used)), flush=True)
 
 
 if __name__ == "__main__":

@@ -83,13 +83,14 @@ def test_a_second_network_makes_one_model_of_two(toy_clips: list[Clip], tmp_path
     output, cache = tmp_path / "toy.tflite", tmp_path / "cache"
     command = [sys.executable, "-m", "ser_edge.convert", "train", str(index), "--no-teacher"]
     command += ["--architecture", "slim", "--second", "other", "--output", str(output)]
+    command += ["--second-weight", "0.25"]
     command += ["--epochs", "1", "--copies", "0", "--name", "toy", "--cache", str(cache)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stderr.count('"epoch": 1') == 2
     model = Model(output)
     training = model.metadata.details["training"]
-    assert training["second"] == ["other"]
+    assert (training["second"], training["second_weight"]) == (["other"], 0.25)
     assert {row["name"] for row in training["corpora"]} == {"toy", "other"}
     embedding, utterance = model.metadata.embedding, model.metadata.utterance_embedding
     assert embedding is not None
