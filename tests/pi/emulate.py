@@ -35,7 +35,7 @@ from packages import Installer
 from recordings import STREAMED, write_recordings
 
 TOLERANCE = 1e-3  # of a probability; that of ser_edge.selftest
-MAX_INSTALLED_MB = 120
+MAX_INSTALLED_MB = 125  # with ai-edge-litert, which has 35 MB more than tflite-runtime
 SKIPPED = 77  # exit status, automake's convention
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 MIRROR = "http://deb.debian.org/debian"
