@@ -79,7 +79,7 @@ from .options import figure_for, progress, seed_option
 @click.option(
     "--second-weight",
     type=click.FloatRange(0, 1),
-    default=0.4,
+    default=architectures.SECOND_WEIGHT,
     show_default=True,
     help="Of the second network in the mean: more of it is less neutral.",
 )

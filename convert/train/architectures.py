@@ -31,6 +31,8 @@ RMS = 1  # position of the RMS in the features of every preset; it is least wher
 # rounding noise of a resampled, digitally silent pause does not decide which frames are masked.
 INAUDIBLE = 5e-5
 
+SECOND_WEIGHT = 0.4  # of the second of two networks in the mean of the logits
+
 
 def build(name: str, input_shape: tuple[int, int], n_labels: int) -> Any:
     """Build an untrained network.

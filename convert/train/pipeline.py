@@ -24,7 +24,6 @@ from .labels import NEUTRAL, NEUTRAL_SHIFT
 from .network import Network
 
 SECOND = "second"  # folder of the second network, in the first one's
-SECOND_WEIGHT = 0.4  # of the second network in the mean of the logits
 
 Progress = Callable[[str], Callable[[int, int], None]]
 """From the name of what is done to a callback that takes how many are done, and their total."""
@@ -60,7 +59,7 @@ def train(
     cache: Path,
     sounds: Path | None = None,
     second: Sequence[str] = (),
-    second_weight: float = SECOND_WEIGHT,
+    second_weight: float = architectures.SECOND_WEIGHT,
     resume: bool = False,
     jobs: int = 2,
     progress: Progress = lambda what: lambda done, total: None,
@@ -160,9 +159,7 @@ def normalized(spec: dict[str, Any], data: dataset.Dataset) -> dict[str, Any]:
     return FrontendSpec.parse(spec).with_normalization(**normalization).to_dict()
 
 
-def trained(
-    folders: Sequence[Path], clips: Sequence[Clip], second_weight: float = SECOND_WEIGHT
-) -> Any:
+def trained(folders: Sequence[Path], clips: Sequence[Clip], second_weight: float) -> Any:
     """The network of a model, from those of the one or two that were trained.
 
     Args:

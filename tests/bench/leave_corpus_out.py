@@ -59,7 +59,7 @@ from ser_edge.convert.evaluate.metrics import (
     on_ordinary_speech,
 )
 from ser_edge.convert.files import draft
-from ser_edge.convert.train import dataset, fit, pipeline, teacher
+from ser_edge.convert.train import architectures, dataset, fit, pipeline, teacher
 from ser_edge.convert.train.config import TrainingConfig
 from ser_edge.convert.train.labels import NEUTRAL, NEUTRAL_SHIFT
 from ser_edge.convert.train.release import CAUTION
@@ -163,7 +163,7 @@ def predict(bench: Bench, recipe: str, number: int, unknown: list[int]) -> NDArr
     if chosen.members:
         predicted = [predict(bench, name, number, unknown) for name in chosen.members]
         logits = np.log(np.maximum(predicted, 1e-9))
-        weights = (1 - pipeline.SECOND_WEIGHT, pipeline.SECOND_WEIGHT)
+        weights = (1 - architectures.SECOND_WEIGHT, architectures.SECOND_WEIGHT)
         mean = np.exp(np.average(logits, axis=0, weights=weights))
         return np.asarray(mean / mean.sum(axis=1, keepdims=True), dtype=np.float64)
     folder = bench.cache / f"leave-corpus-out-{bench.steps}" / recipe / str(number + 1)

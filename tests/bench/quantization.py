@@ -26,7 +26,7 @@ from ser_edge.convert.corpus.clips import (
     read_ordinary,
 )
 from ser_edge.convert.evaluate.metrics import measure_by_corpus
-from ser_edge.convert.train import dataset, pipeline
+from ser_edge.convert.train import architectures, dataset, pipeline
 from ser_edge.runtime import find_runtime
 
 
@@ -92,7 +92,7 @@ def main() -> None:
         parser.add_argument(option, type=Path, help="as for train")
     parser.add_argument("--copies", type=int, default=6, help="as for train")
     parser.add_argument("--corpus", action="append", default=[], help="as for train")
-    parser.add_argument("--second-weight", type=float, default=pipeline.SECOND_WEIGHT)
+    parser.add_argument("--second-weight", type=float, default=architectures.SECOND_WEIGHT)
     parser.add_argument("names", metavar="NAME", nargs="+", help="of the runs")
     arguments = parser.parse_args()
     ordinary = read_ordinary(arguments.ordinary) if arguments.ordinary else []

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_edge import Classifier, Result
+from ser_edge import Result
 from tests.helpers.audio import RATE, silence, voice
 from tests.helpers.serving import RECORDING, Served, serving
 
@@ -189,9 +189,7 @@ def test_recordings_are_answered(browser: Any, served: Served, tmp_path: Path) -
         page.wait_for_selector("#answers svg.chart")
         answers = page.locator("#answers article")
         assert answers.count() == 2
-        expected = Classifier.bundled().classify(RECORDING)
-        shown = f"{expected.label} {100 * expected.confidence:.0f} %"
-        assert shown in answers.nth(1).inner_text()
+        assert "neutral 70 %" in answers.nth(1).inner_text()
         assert answers.nth(1).locator(".bars .bar").count() == 6
         chart = answers.nth(0).locator("svg.chart")
         assert chart.locator("path").count() == 6
