@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 
     from ser_edge.model import Model
 
-FORMAT = 1
-MAX_LABELS = 16  # keeps the file of a bundled model's profile below 50 KB
+FORMAT = 2  # of what is written; format 1, without a scale of the weights, is read too
+MAX_LABELS = 16  # keeps the file of a bundled model's profile below 50 kB
 
 _MAX_BYTES = 1_000_000
 _MAX_INPUTS = 8192
 _MAX_WEIGHT = 1e4
 _MAX_CLIPS = 1_000_000
-_DIGITS = 4  # significant ones, of a weight
+_DIGITS = 4  # of the largest weight; the others keep as many decimal places
+_MAX_SCALE = 1e12
 _DOCUMENT = "the profile"
 
 
@@ -117,12 +118,13 @@ class Profile(NamedTuple):
         clips = Object(entry.value("clips"), "profile.clips", _DOCUMENT)
         counts = {label: clips.integer(label, 0, _MAX_CLIPS) for label in labels}
         clips.finish()
+        scale = entry.number("scale", 0.1, _MAX_SCALE) if version > 1 else 1.0
         profile = cls(
             model_name=name,
             model_sha256=sha256,
             labels=labels,
             bias=np.array(entry.numbers("bias", MAX_LABELS)),
-            weights=_parse_weights(entry.value("weights"), len(labels)),
+            weights=_parse_weights(entry.value("weights"), scale, len(labels)),
             temperature=entry.number("temperature", 0.05, 20.0),
             clips=counts,
             leave_one_out=_parse_leave_one_out(entry.value("leave_one_out", None)),
@@ -154,8 +156,9 @@ class Profile(NamedTuple):
             raise
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON object that `parse` reads."""
+        """The JSON object that `parse` reads; its weights are whole numbers, over a scale."""
         left_out = self.leave_one_out
+        scale = _scale(self.weights)
         return {
             "format": FORMAT,
             "model": {"name": self.model_name, "sha256": self.model_sha256},
@@ -171,7 +174,8 @@ class Profile(NamedTuple):
             },
             "temperature": self.temperature,
             "bias": self.bias.tolist(),
-            "weights": self.weights.tolist(),
+            "scale": scale,
+            "weights": np.rint(self.weights * scale).astype(int).tolist(),
         }
 
     def check_fits(self, model: Model) -> None:
@@ -268,9 +272,23 @@ def base_scores(
 
 
 def rounded(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Values with as many digits as a profile's file keeps."""
-    flat = [float(f"{value:.{_DIGITS}g}") for value in values.ravel()]
-    return np.array(flat).reshape(values.shape)
+    """Values with as many digits as a profile's file keeps.
+
+    Example:
+        >>> rounded(np.array([-1.23456, 0.00061])).tolist()
+        [-1.235, 0.001]
+    """
+    scale = _scale(values)
+    return np.asarray(np.rint(values * scale) / scale, dtype=np.float64)
+
+
+def _scale(values: npt.NDArray[np.float64]) -> float:
+    """The power of ten that makes whole numbers of the values, the largest of four digits."""
+    # Rounded first: 0.99999 is kept as 1, which has a digit more.
+    largest = float(f"{np.max(np.abs(values), initial=0.0):.{_DIGITS}g}")
+    if not largest:
+        return 1.0
+    return float(min(10.0 ** (_DIGITS - 1 - np.floor(np.log10(largest))), _MAX_SCALE))
 
 
 def _parse_labels(data: Any) -> tuple[str, ...]:
@@ -286,7 +304,7 @@ def _parse_labels(data: Any) -> tuple[str, ...]:
     return tuple(data)
 
 
-def _parse_weights(data: Any, n_labels: int) -> npt.NDArray[np.float64]:
+def _parse_weights(data: Any, scale: float, n_labels: int) -> npt.NDArray[np.float64]:
     if not isinstance(data, list) or len(data) != n_labels:
         raise ModelError(f"profile.weights must be a list for each of {n_labels} labels")
     rows = [
@@ -295,7 +313,7 @@ def _parse_weights(data: Any, n_labels: int) -> npt.NDArray[np.float64]:
     ]
     if len({len(row) for row in rows}) != 1:
         raise ModelError("profile.weights has lists of different lengths")
-    weights = np.array(rows, dtype=np.float64)
+    weights = np.array(rows, dtype=np.float64) / scale
     if not (np.abs(weights) <= _MAX_WEIGHT).all():
         raise ModelError(f"profile.weights holds a number above {_MAX_WEIGHT:g}")
     return weights

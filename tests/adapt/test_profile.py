@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from ser_edge import Classifier
-from ser_edge.adapt.profile import LeaveOneOut, Profile, Score
+from ser_edge.adapt.profile import MAX_LABELS, LeaveOneOut, Profile, Score, rounded
 from ser_edge.errors import AudioError, ModelError, ProfileError
 from tests.helpers.audio import RATE, silence, voice
 from tests.helpers.models import MISSING, bundled, edited, write
@@ -67,27 +67,43 @@ def test_written_and_read_again_it_is_the_same(profile, tmp_path):
     assert same(Profile.read(path), without)
 
 
-@pytest.mark.parametrize(("n_labels", "limit"), [(10, 50_000), (16, 80_000)])
-def test_a_profile_is_small(profile, tmp_path, n_labels, limit):
-    n_inputs = profile.weights.shape[1]
-    labels = tuple(f"emotion{number}" for number in range(n_labels))
+def test_a_profile_is_small(profile, tmp_path):
+    rng = np.random.default_rng(1)
+    labels = tuple(f"emotion{number}" for number in range(MAX_LABELS))
     full = profile._replace(
         labels=labels,
-        bias=np.full(n_labels, -0.1234),
-        weights=np.full((n_labels, n_inputs), -0.1234),
+        bias=rounded(rng.standard_normal(MAX_LABELS)),
+        weights=rounded(rng.standard_normal((MAX_LABELS, profile.weights.shape[1])) / 50),
         clips=dict.fromkeys(labels, 5),
     )
     path = tmp_path / "voice.json"
     full.write(path)
-    assert path.stat().st_size < limit
-    assert same(Profile.read(path), full)
+    assert path.stat().st_size < 50_000
+    found = Profile.read(path)
+    assert np.array_equal(found.weights, full.weights)
+    assert same(found, full)
+
+
+@pytest.mark.parametrize("largest", [0.0, 1e-15, 0.0099996, 0.99999, 1.0, 12.344, 9999.0])
+def test_rounding_once_more_changes_nothing(largest):
+    values = rounded(np.linspace(-largest, largest, 7))
+    assert np.abs(values - np.linspace(-largest, largest, 7)).max() <= max(largest / 1999, 1e-12)
+    assert np.array_equal(rounded(values), values)
+
+
+def test_the_first_format_is_read(profile, data, tmp_path):
+    first = {**data, "format": 1, "weights": profile.weights.tolist()}
+    del first["scale"]
+    found = read(tmp_path / "p.json", first)
+    assert np.array_equal(found.weights, profile.weights)
+    assert "scale: unknown" in refusal(tmp_path / "p.json", {**first, "scale": 10})
 
 
 @pytest.mark.parametrize(
     "path",
     [
         "format", "model", "model.name", "model.sha256", "labels", "clips", "clips.sad",
-        "temperature", "bias", "weights", "created", "leave_one_out.before",
+        "temperature", "bias", "scale", "weights", "created", "leave_one_out.before",
         "leave_one_out.after.uar",
     ],
 )  # fmt: skip
@@ -103,7 +119,8 @@ def test_what_is_missing_is_named(data, tmp_path, path):
         ("labels", ["sad", "a\x1b[2J", "calm"]), ("clips", None), ("clips.sad", -1),
         ("clips.sad", 1.5), ("temperature", 0), ("temperature", "hot"), ("bias", [1, 2]),
         ("bias", [1e9, 0, 0]), ("bias", [None, 0, 0]), ("weights", []),
-        ("weights", [[1], [1, 2], [1]]), ("weights", {"sad": [1]}), ("weights", [[1e9]] * 3),
+        ("weights", [[1], [1, 2], [1]]), ("weights", {"sad": [1]}), ("weights", [[1e12]] * 3),
+        ("scale", 0), ("scale", "1"),
         ("weights", [["1"]] * 3), ("created", ""), ("created", 5), ("leave_one_out", 1),
         ("leave_one_out.after.uar", 1.5), ("leave_one_out.clips", 0),
     ],
@@ -149,7 +166,7 @@ def test_a_huge_file_is_not_read(tmp_path):
 def test_a_missing_file_and_a_newer_format_are_refused(data, tmp_path):
     with pytest.raises(ProfileError, match="cannot read the profile"):
         Profile.read(tmp_path / "none.json")
-    assert "upgrade ser-edge" in refusal(tmp_path / "p.json", {**data, "format": 2})
+    assert "upgrade ser-edge" in refusal(tmp_path / "p.json", {**data, "format": 3})
 
 
 def test_another_model_refuses_it(profile):
