@@ -65,7 +65,7 @@ from ser_edge.convert.train.labels import NEUTRAL, NEUTRAL_SHIFT
 from ser_edge.convert.train.release import CAUTION
 from ser_edge.convert.train.teacher import head
 from ser_edge.frontend import FrontendSpec
-from ser_edge.model import temperature_scaled
+from ser_edge.model import softmax, temperature_scaled
 
 STEPS = 2000  # batches
 COPIES = 3
@@ -166,8 +166,7 @@ def predict(bench: Bench, recipe: str, number: int, unknown: list[int]) -> NDArr
         predicted = [predict(bench, name, number, unknown) for name in chosen.members]
         logits = np.log(np.maximum(predicted, 1e-9))
         weights = (1 - architectures.SECOND_WEIGHT, architectures.SECOND_WEIGHT)
-        mean = np.exp(np.average(logits, axis=0, weights=weights))
-        return np.asarray(mean / mean.sum(axis=1, keepdims=True), dtype=np.float64)
+        return softmax(np.average(logits, axis=0, weights=weights))
     folder = bench.cache / f"leave-corpus-out-{bench.steps}" / recipe / str(number + 1)
     if not (folder / PREDICTIONS).exists():
         left_out = set(unknown)
@@ -319,22 +318,22 @@ def with_known_neutral(
     uars = {}
     for fold, clips, predictions in parts:
         logits = np.log(np.maximum(predictions, 1e-9))
-        logits -= logits.mean(axis=1, keepdims=True)
-        names = np.array([clip.corpus for clip in clips])
         neutral = np.array([clip.label == NEUTRAL for clip in clips])
-        usual = logits[neutral & ~np.isin(names, fold.emotional)].mean(axis=0)
-        for name in fold.emotional:
-            own = np.flatnonzero(names == name)
-            speakers = np.array([clips[row].speaker for row in own])
-            moved = logits[own]
-            for speaker in np.unique(speakers):
-                known = (speakers == speaker) & neutral[own]
-                if known.any():
-                    moved[speakers == speaker] += usual - logits[own][known].mean(axis=0)
-            labels = label_indices([clips[row] for row in own])
-            probabilities = np.exp(moved) / np.exp(moved).sum(axis=1, keepdims=True)
-            corpus = [name] * len(own)
-            uars[name] = measure_by_corpus(labels, probabilities, list(speakers), corpus)[name].uar
+        own = np.array([clip.corpus in fold.emotional for clip in clips])
+        own_clips = [clip for clip, is_own in zip(clips, own) if is_own]
+        usual = logits[neutral & ~own].mean(axis=0)
+        voices = np.array([f"{clip.corpus} {clip.speaker}" for clip in clips])
+        for voice in np.unique(voices[own]):
+            known = neutral & (voices == voice)
+            if known.any():
+                logits[voices == voice] += usual - logits[known].mean(axis=0)
+        measured = measure_by_corpus(
+            label_indices(own_clips),
+            softmax(logits[own]),
+            [clip.speaker for clip in own_clips],
+            [clip.corpus for clip in own_clips],
+        )
+        uars.update({name: measured[name].uar for name in fold.emotional})
     return uars
 
 
