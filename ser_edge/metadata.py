@@ -24,6 +24,7 @@ _FIRST_WITH_EMBEDDINGS = 2  # format
 _MAX_LABELS = 100
 _MAX_OUTPUTS = 16
 _MAX_EMBEDDING = 4096
+_MIN_LOG_PROBABILITY = -1000.0
 
 
 # Named tuples here, for dataclasses take several milliseconds of a cold start to define.
@@ -92,6 +93,8 @@ class Metadata(NamedTuple):
     reference: Reference | None
     embedding: Embedding | None  # of the last hidden layer
     utterance_embedding: Embedding | None  # of the pooling over time
+    # Mean over neutral clips of speakers left out of training; None: not measured.
+    neutral_log_probabilities: tuple[float, ...] | None
     details: Mapping[str, Any]  # what informs people: training, accuracy, converter, ...
 
     @classmethod
@@ -130,6 +133,7 @@ class Metadata(NamedTuple):
             reference=_parse_reference(entry.value("reference", None), len(labels)),
             embedding=embedding,
             utterance_embedding=utterance_embedding,
+            neutral_log_probabilities=_parse_log_probabilities(entry, len(labels)),
             details=entry.rest(),
         )
 
@@ -187,6 +191,17 @@ def _parse_embedding(metadata: Object, key: str, version: int) -> Embedding | No
     if len(embedding.mean) != size or len(embedding.std) != size or min(embedding.std) < 0:
         raise ModelError(f"{key} needs {size} mean and as many std, none of these below zero")
     return embedding
+
+
+def _parse_log_probabilities(metadata: Object, n_labels: int) -> tuple[float, ...] | None:
+    key = "neutral_log_probabilities"
+    data = metadata.value(key, None)
+    if data is None:
+        return None
+    values = Object({key: data}, "metadata").numbers(key, n_labels)
+    if len(values) != n_labels or not all(_MIN_LOG_PROBABILITY <= value <= 0 for value in values):
+        raise ModelError(f"{key} must be {n_labels} numbers from {_MIN_LOG_PROBABILITY:g} to 0")
+    return values
 
 
 def _parse_reference(data: Any, n_labels: int) -> Reference | None:

@@ -17,7 +17,10 @@ def parse(metadata: Any) -> Metadata:
 
 
 def test_every_entry_is_read() -> None:
-    metadata = parse({**METADATA, "training": {"corpora": []}})
+    neutral = [-0.25, -1.5]
+    metadata = parse(
+        {**METADATA, "neutral_log_probabilities": neutral, "training": {"corpora": []}}
+    )
     assert metadata.name == "test"
     assert metadata.labels == ("calm", "excited")
     names = [step.name for step in metadata.frontend.steps]
@@ -35,6 +38,7 @@ def test_every_entry_is_read() -> None:
     assert metadata.decision.silence_dbfs == -60.0
     assert metadata.reference is not None
     assert metadata.reference.scores == (0.25, 0.75)
+    assert metadata.neutral_log_probabilities == (-0.25, -1.5)
     assert metadata.details == {"training": {"corpora": []}}
 
 
@@ -76,6 +80,12 @@ def test_windows_leave_no_gap_between_them() -> None:
     parse(edited(METADATA, "decision.window_hop_seconds", window))
     with pytest.raises(ModelError, match=r"window_hop_seconds .* must not exceed the window"):
         parse(edited(METADATA, "decision.window_hop_seconds", window + 0.1))
+
+
+@pytest.mark.parametrize("values", [[], [-1.0], [-1.0] * 3, [0.1, -1.0], [-1001.0, 0.0], "no", 1])
+def test_neutral_log_probabilities_are_logarithms_for_every_label(values: Any) -> None:
+    with pytest.raises(ModelError, match="neutral_log_probabilities"):
+        parse({**METADATA, "neutral_log_probabilities": values})
 
 
 def test_reference_may_be_missing() -> None:

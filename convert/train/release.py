@@ -135,7 +135,12 @@ def calibrate_and_pack(
             threshold=threshold,
         )
     decision = default_rules(window_seconds, temperature=temperature, threshold=threshold)
-    complete = {**metadata, "decision": decision, "accuracy": accuracy}
+    complete = {
+        **metadata,
+        "decision": decision,
+        "accuracy": accuracy,
+        "neutral_log_probabilities": neutral_log_probabilities(calibrated, own_clips),
+    }
     if not embedding.is_plain(flatbuffer):
         return pack(flatbuffer, complete, output)
     train = spread([c for c in clips if c.split == "train"], embedding.STATISTICS_CLIPS)
@@ -154,6 +159,28 @@ def _on_ordinary_speech(
         "emotional": round(taken.emotional, 4),
         "neutral": round(taken.neutral, 4),
     }
+
+
+def neutral_log_probabilities(
+    probabilities: NDArray[np.float64], clips: Sequence[Clip]
+) -> list[float] | None:
+    """What neutral clips get: the mean logarithm of each label's probability, corpora alike.
+
+    Args:
+        probabilities: as the model answers, shape (n, n_labels).
+        clips: n labelled ones, of speakers left out of training.
+
+    Returns:
+        n_labels numbers; None where no clip is neutral.
+    """
+    logarithms: dict[str, list[NDArray[np.float64]]] = {}
+    for clip, row in zip(clips, probabilities):
+        if clip.label == NEUTRAL:
+            logarithms.setdefault(clip.corpus, []).append(np.log(row))
+    if not logarithms:
+        return None
+    means = [np.mean(rows, axis=0) for rows in logarithms.values()]
+    return [round(float(value), 3) for value in np.mean(means, axis=0)]
 
 
 def predict(

@@ -52,7 +52,10 @@ _FACTOR_PRECISION = 1.0  # of the normal distribution around 0 that the factor's
 _SHARPNESS = 0.9  # divides the temperature that adapted answers need on average
 _SHARPNESS_PRECISION = 20.0  # of the logarithm, as above: so many clips would weigh as much
 _SHARPNESSES = np.exp(np.linspace(np.log(0.4), np.log(2.0), 33))
-# With neutral clips alone nothing tells the other emotions apart, so the correction is small.
+# Nats by which the scores of one voice's neutral clips differ from those of other voices, whom the
+# model judges well all the same. What exceeds it is corrected (soft thresholding, Donoho 1995).
+_VOICE_SPREAD = 1.25
+# For a model that does not say what others get: then the correction is small.
 _NEUTRAL_BIAS_VARIANCE = 0.1
 _NEUTRAL_WEIGHTS_VARIANCE = 0.3
 
@@ -205,7 +208,11 @@ def make_profile(model: Model, clips: Clips) -> Profile:
 
 
 def neutral_profile(model: Model, clips: Clips, neutral: str = "neutral") -> Profile:
-    """A profile from clips of ordinary speech alone: a small correction; no emotion is left out.
+    """A profile from clips of ordinary speech alone; no emotion is left out.
+
+    Where the model says what neutral clips of others get, ``neutral_log_probabilities``, all
+    scores are moved towards that, as far as these clips differ from it more than voices do. A
+    model that does not gets a small correction towards `neutral`.
 
     Args:
         model: the model, of whose labels one is `neutral`.
@@ -223,7 +230,8 @@ def neutral_profile(model: Model, clips: Clips, neutral: str = "neutral") -> Pro
     if len(clips.labels) > MAX_CLIPS:
         raise ProfileError(f"there are {len(clips.labels)} clips, but at most {MAX_CLIPS} fit")
     clips = clips._replace(labels=(neutral,) * len(clips.labels))
-    bias, weights = _neutral_fit(labels, clips, neutral)
+    usual = model.metadata.neutral_log_probabilities
+    bias, weights = _neutral_fit(labels, clips, neutral, usual)
     n_clips = len(clips.labels)
     fitted = Fit(labels, bias, weights, 1.0, 1.0)
     judged = None
@@ -231,7 +239,7 @@ def neutral_profile(model: Model, clips: Clips, neutral: str = "neutral") -> Pro
         left_out = np.zeros((n_clips, len(labels)))
         for place in range(n_clips):
             others = clips.select([other for other in range(n_clips) if other != place])
-            bias, weights = _neutral_fit(labels, others, neutral)
+            bias, weights = _neutral_fit(labels, others, neutral, usual)
             scores = base_scores(labels, labels, clips.probabilities[place])
             with PRODUCTS:
                 scores = scores + bias + weights @ clips.inputs[place]
@@ -380,10 +388,20 @@ class _Search:
 
 
 @PRODUCTS
-def _neutral_fit(labels: Sequence[str], clips: Clips, neutral: str) -> tuple[Floats, Floats]:
+def _neutral_fit(
+    labels: Sequence[str], clips: Clips, neutral: str, usual: Sequence[float] | None
+) -> tuple[Floats, Floats]:
+    """Bias and weights from neutral clips, given what those of others usually get."""
+    base = base_scores(labels, labels, clips.probabilities)
+    if usual is not None:
+        difference = np.array(usual) - base.mean(axis=0)
+        difference -= difference.mean()  # which softmax does not see
+        size = float(np.sqrt(difference @ difference))
+        bias = max(0.0, 1 - _VOICE_SPREAD / max(size, _TINY)) * difference
+        return rounded(bias), np.zeros((len(labels), clips.inputs.shape[1]))
     targets = np.zeros((len(clips.labels), len(labels)))
     targets[:, labels.index(neutral)] = 1.0
     kernel = _NEUTRAL_BIAS_VARIANCE + _NEUTRAL_WEIGHTS_VARIANCE * clips.inputs @ clips.inputs.T
-    dual = find_mode(kernel, base_scores(labels, labels, clips.probabilities), targets)
+    dual = find_mode(kernel, base, targets)
     bias = _NEUTRAL_BIAS_VARIANCE * dual.sum(axis=0)
     return rounded(bias), rounded(_NEUTRAL_WEIGHTS_VARIANCE * dual.T @ clips.inputs)

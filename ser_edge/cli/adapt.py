@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ser_edge.adapt.profile import Profile
     from ser_edge.adapt.report import CurvePoint, Doubt, Recall
     from ser_edge.classifier import Classifier
+    from ser_edge.model import Model
 
 JSON_SCHEMA = 1
 
@@ -46,7 +47,7 @@ _NEUTRAL = "neutral"
 @click.option(
     "--neutral-only",
     is_flag=True,
-    help="All clips are ordinary speech: a smaller correction, for a voice that is always 'sad'.",
+    help="All clips are ordinary speech, for a voice that is heard as 'sad' whatever it says.",
 )
 @click.option("--record", is_flag=True, help="Ask for the clips at the microphone.")
 @click.option(
@@ -229,14 +230,8 @@ def _adapt(
         doubts = adapt_report.doubts(labels, clips, left_out)
         curve = adapt_report.learning_curve(labels, clips)
         recalls = adapt_report.recalls(labels, clips, left_out)
-    judged = profile.leave_one_out
-    if judged is None:
-        gains = True  # nothing says otherwise
-    elif neutral_only:
-        gains = judged.after.accuracy > judged.before.accuracy
-    else:
-        gains = judged.gains
-    written = gains or force
+    refusal = _refusal(profile, model, neutral_only)
+    written = force or not refusal
     if written:
         profile.write(output)
     if json:
@@ -244,17 +239,29 @@ def _adapt(
     else:
         _echo(profile, labels, recalls, doubts, curve, files)
     if not written:
-        assert judged is not None
-        after, before = judged.after.uar, judged.before.uar
-        complain(
-            f"no gain: {_percent(after)} of the clips left out are right, without the profile "
-            f"{_percent(before)}; nothing was written (--force writes it all the same)"
-        )
+        complain(f"{refusal}; nothing was written (--force writes it all the same)")
         return EXIT_FAILED
     if not json:
         size = len(files)
         click.echo(f"{output}: a profile of {size} clips for the model {model.metadata.name}")
     return 0
+
+
+def _refusal(profile: Profile, model: Model, neutral_only: bool) -> str:
+    """Why the profile is not worth writing; nothing where it is."""
+    judged = profile.leave_one_out
+    if neutral_only and model.metadata.neutral_log_probabilities is not None:
+        # Not judged by the answers: the voice may have been taken for neutral too often.
+        return "" if profile.bias.any() else "no gain: the model hears this voice like others"
+    if judged is None:
+        return ""  # nothing says otherwise
+    more = judged.after.accuracy > judged.before.accuracy
+    if more if neutral_only else judged.gains:
+        return ""
+    return (
+        f"no gain: {_percent(judged.after.uar)} of the clips left out are right, without the "
+        f"profile {_percent(judged.before.uar)}"
+    )
 
 
 def _echo(
@@ -272,10 +279,8 @@ def _echo(
         click.echo(f"new to the model: {', '.join(new)}")
     left_out = profile.leave_one_out
     if left_out is None:
-        click.echo(
-            "one clip of each emotion is too few to judge a profile by: it is made with the usual "
-            "strength"
-        )
+        few = "one clip" if len(files) == 1 else "one clip of each emotion"
+        click.echo(f"{few} is too few to judge a profile by: it is made with the usual strength")
         return
     if not recalls:
         click.echo(

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from ser_edge import Classifier
 from ser_edge.adapt.fit import Clips, Fit, fit, judge, leave_out, neutral_profile, order_labels
 from ser_edge.adapt.laplace import find_mode, fit_dual
 from ser_edge.adapt.profile import base_scores
 from ser_edge.adapt.report import Doubt, doubts, learning_curve, more_would_help, recalls
 from ser_edge.errors import ProfileError
 from ser_edge.model import softmax
+from tests.helpers.models import bundled, write
 
 MODEL_LABELS = ("neutral", "happy", "sad")
 N_INPUTS = 12
@@ -227,7 +229,49 @@ def test_the_learning_curve_rises_with_the_clips():
     assert not more_would_help(curve, curve[len(curve) // 2].uar)
 
 
-def test_neutral_clips_alone_make_a_small_correction(classifier):
+def neutral_clips(classifier, scores):
+    """Five clips that get these scores, and nothing in their embeddings."""
+    n_inputs = classifier.model.n_inputs
+    return Clips(("whatever",) * 5, np.tile(softmax(scores), (5, 1)), np.zeros((5, n_inputs)))
+
+
+def away(classifier, distance):
+    """Scores that lie so far from those that neutral clips usually get."""
+    usual = np.array(classifier.model.metadata.neutral_log_probabilities)
+    direction = np.array([-3.0, 0.0, 2.0, 0.0, 1.0, 0.0])
+    return usual + distance * direction / np.linalg.norm(direction)
+
+
+def test_neutral_clips_alone_move_a_voice_as_near_as_voices_usually_are(classifier):
+    given = neutral_clips(classifier, away(classifier, 4.0))
+    assert classifier.labels[given.probabilities[0].argmax()] == "sad"
+    profile = neutral_profile(classifier.model, given)
+    assert profile.labels == classifier.labels
+    assert profile.clips["neutral"] == 5
+    assert profile.leave_one_out is not None
+    assert not profile.weights.any()
+    after = profile.predict(classifier.labels, given.probabilities[0], given.inputs[0])
+    assert classifier.labels[after.argmax()] == "neutral"
+    assert after == pytest.approx(softmax(away(classifier, 1.25)), abs=1e-3)
+
+
+def test_neutral_clips_like_those_of_others_change_nothing(classifier):
+    for distance in (0.0, 1.2):
+        given = neutral_clips(classifier, away(classifier, distance))
+        assert not neutral_profile(classifier.model, given).bias.any()
+
+
+def test_a_voice_that_was_always_neutral_becomes_less_so(classifier):
+    given = neutral_clips(classifier, np.array([9.0, 0.0, 0.0, 0.0, 0.0, 0.0]))
+    profile = neutral_profile(classifier.model, given)
+    after = profile.predict(classifier.labels, given.probabilities[0], given.inputs[0])
+    assert 0.5 < after[0] < given.probabilities[0, 0]
+
+
+def test_neutral_clips_alone_make_a_small_correction_where_others_are_not_known(tmp_path):
+    flatbuffer, metadata = bundled()
+    del metadata["neutral_log_probabilities"]
+    classifier = Classifier.from_file(write(tmp_path / "model.tflite", flatbuffer, metadata))
     n_inputs = classifier.model.n_inputs
     rng = np.random.default_rng(0)
     sad = np.array([0.2, 0.05, 0.6, 0.05, 0.05, 0.05])
@@ -252,8 +296,6 @@ def test_neutral_clips_alone_make_a_small_correction(classifier):
 
 def test_real_speech_gains(corpora):
     """A speaker that the model never heard, of a corpus that it never heard."""
-    from ser_edge import Classifier
-
     hearer = Classifier.bundled("open", gate="off")
     spoken = [c for c in corpora if (c.corpus, c.speaker) == ("nemo", "EB0")]
     labels = sorted({clip.label for clip in spoken})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from ser_edge.adapt.labelled import find_clips
 from ser_edge.adapt.profile import Profile
 from ser_edge.cli import options
 from tests.helpers.audio import RATE, noise, silence, voice
+from tests.helpers.models import bundled, write
 
 
 def clip(kind: str, number: int) -> np.ndarray:
@@ -197,6 +199,25 @@ def test_ordinary_speech_alone(run, folder, tmp_path):
     found = Profile.read(output)
     assert found.labels == Classifier.bundled().labels
     assert found.clips["neutral"] == 4
+
+
+def test_ordinary_speech_is_compared_with_that_of_others(run, folder, tmp_path):
+    output = tmp_path / "voice.json"
+    flatbuffer, metadata = bundled()
+    for far, code in ((0.0, options.EXIT_FAILED), (3.0, 0)):
+        heard = Classifier.bundled().classify(folder / "calm" / "0.wav").scores
+        usual = [
+            math.log(probability) - far * place for place, probability in enumerate(heard.values())
+        ]
+        model = write(
+            tmp_path / "model.tflite", flatbuffer, {**metadata, "neutral_log_probabilities": usual}
+        )
+        outcome = run(
+            "adapt", folder / "calm" / "0.wav", "--neutral-only", "-o", output, "--model", model
+        )
+        assert outcome.code == code
+        assert output.exists() == (code == 0)
+    assert Profile.read(output).clips["neutral"] == 1
 
 
 def test_a_profile_everywhere(run, folder, profile):

@@ -111,6 +111,10 @@ def test_states_what_the_packed_model_does(
     assert accuracy["corpora"]["toy"]["uar"] == pytest.approx(again["toy"].uar, abs=1e-4)
     coverage = np.mean(probabilities.max(axis=1) >= packed.decision.threshold)
     assert accuracy["abstention"]["answered"] == pytest.approx(coverage, abs=1e-4)
+    neutral = [clip.label == "neutral" for clip in dev]
+    assert packed.neutral_log_probabilities == pytest.approx(
+        np.log(probabilities[neutral]).mean(axis=0), abs=1e-3
+    )
 
 
 def test_clip_without_scores_gets_equal_ones(
@@ -123,6 +127,19 @@ def test_clip_without_scores_gets_equal_ones(
     soundfile.write(silent, np.zeros(8000), 16000)
     clip = Clip(silent, "toy", "nobody", "", "sad", "dev")
     assert release.predict(path, [clip]).tolist() == [[1 / 6] * 6]
+
+
+def test_corpora_weigh_the_same_in_what_neutral_clips_get() -> None:
+    clips = [
+        Clip(Path("a"), corpus, "anna", "", label, "dev")
+        for corpus, label in (("big", "neutral"), ("big", "neutral"), ("small", "neutral"))
+    ]
+    probabilities = np.array([[0.5, 0.5], [0.5, 0.5], [0.9, 0.1]])
+    assert release.neutral_log_probabilities(probabilities, clips) == pytest.approx(
+        np.log([[0.5, 0.5], [0.9, 0.1]]).mean(axis=0), abs=1e-3
+    )
+    emotional = [replace(clip, label="sad") for clip in clips]
+    assert release.neutral_log_probabilities(probabilities, emotional) is None
 
 
 def test_speakers_weigh_the_same() -> None:
