@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ser_edge import model_file
+from ser_edge.files import draft
 from ser_edge.metadata import Metadata
 from ser_edge.model import Model
 from ser_edge.selftest import SIGNAL, reference_scores
-
-from . import files
 
 REFERENCE_SECONDS = 3.0  # length of the signal whose scores are stated
 
@@ -38,10 +37,10 @@ def pack(flatbuffer: bytes, metadata: Mapping[str, Any], path: str | os.PathLike
         OSError: the file cannot be written.
     """
     complete = {**metadata, "flatbuffer": None, "reference": None}
-    with files.draft(path) as draft:
-        model_file.write(flatbuffer, complete, draft)
-        complete["reference"] = _reference(draft)
-        model_file.write(flatbuffer, complete, draft)
+    with draft(path) as unfinished:
+        model_file.write(flatbuffer, complete, unfinished)
+        complete["reference"] = _reference(unfinished)
+        model_file.write(flatbuffer, complete, unfinished)
     return model_file.read_metadata(path)
 
 

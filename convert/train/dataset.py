@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_edge.files import draft
 from ser_edge.frontend import Frontend, FrontendSpec
 
 from ..corpus import augment
 from ..corpus.clips import LABELS, Clip, labels_of
 from ..corpus.noise import MaterialPaths, read_sounds
-from ..files import draft
 from . import pool
 
 BABBLE_POOL = 64  # training clips that a worker keeps decoded, as material for babble

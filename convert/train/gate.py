@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_edge import gate
+from ser_edge.files import draft
 
-from .. import files
 from . import gate_data
 from .gate_data import Examples
 
@@ -233,7 +233,7 @@ def save(network: Network, path: Path) -> None:
         values.astype(np.float16) if values.ndim == 2 else values for values in network.parameters
     ]
     flat = np.concatenate([values.astype(np.float32).ravel() for values in rounded])
-    with files.draft(path) as draft, draft.open("wb") as file:
+    with draft(path) as unfinished, unfinished.open("wb") as file:
         np.save(file, flat)
 
 

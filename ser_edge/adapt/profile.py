@@ -143,17 +143,11 @@ class Profile(NamedTuple):
         Raises:
             OSError: the file cannot be written.
         """
-        target = os.fspath(path)
-        draft = f"{target}.{os.getpid()}.tmp"
-        try:
-            with open(draft, "w", encoding="utf-8") as file:
-                json.dump(self.to_dict(), file, ensure_ascii=False, separators=(",", ":"))
-                file.write("\n")
-            os.replace(draft, target)
-        except BaseException:
-            if os.path.exists(draft):
-                os.remove(draft)
-            raise
+        from ser_edge.files import draft
+
+        text = json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":"))
+        with draft(path) as unfinished:
+            unfinished.write_text(f"{text}\n", encoding="utf-8")
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object that `parse` reads; its weights are whole numbers, over a scale."""

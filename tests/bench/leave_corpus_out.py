@@ -58,12 +58,12 @@ from ser_edge.convert.evaluate.metrics import (
     measure_by_corpus,
     on_ordinary_speech,
 )
-from ser_edge.convert.files import draft
 from ser_edge.convert.train import architectures, dataset, fit, pipeline, teacher
 from ser_edge.convert.train.config import TrainingConfig
 from ser_edge.convert.train.labels import NEUTRAL, NEUTRAL_SHIFT
 from ser_edge.convert.train.release import CAUTION
 from ser_edge.convert.train.teacher import head
+from ser_edge.files import draft
 from ser_edge.frontend import FrontendSpec
 from ser_edge.model import softmax, temperature_scaled
 

@@ -32,9 +32,9 @@ from ser_edge.convert.backend import compute_in_one_order
 from ser_edge.convert.cli.options import progress
 from ser_edge.convert.corpus.clips import Clip, label_indices, read_index
 from ser_edge.convert.evaluate.metrics import measure_by_corpus
-from ser_edge.convert.files import draft
 from ser_edge.convert.train import dataset, fit, pipeline, teacher
 from ser_edge.convert.train.config import TrainingConfig
+from ser_edge.files import draft
 from ser_edge.frontend import FrontendSpec
 
 EPOCHS = 14  # of the student

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_edge import audio, features
+from ser_edge.files import draft
 
 from ...corpus.clips import Clip, label_indices, labels_of
 from ...evaluate.metrics import measure_by_corpus
-from ...files import draft
 from .. import pool
 from . import head, whisper
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from ser_edge.cli.show.shares import label_shares, time_shares
 from ser_edge.cli.terminal import printable
 from ser_edge.errors import DependencyError
 from ser_edge.features import FloatArray
+from ser_edge.files import draft
 from ser_edge.web.colors import NO_EMOTION, UNCERTAIN_FACE, UNCERTAIN_HATCH, colors
 
 if TYPE_CHECKING:
@@ -73,11 +73,8 @@ def save_figure(figure: Any, path: str) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    folder, name = os.path.split(path)
-    with tempfile.TemporaryDirectory(prefix=".ser-edge-", dir=folder or ".") as unfinished:
-        draft = os.path.join(unfinished, name)
-        figure.savefig(draft, dpi=_DOTS_PER_INCH)
-        os.replace(draft, path)
+    with draft(path) as unfinished:
+        figure.savefig(unfinished, dpi=_DOTS_PER_INCH)
 
 
 class Pictures:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ser_edge.convert import files
+from ser_edge.files import draft
 
 
 def test_a_file_appears_whole_with_the_permissions_of_an_ordinary_one(tmp_path: Path) -> None:
@@ -19,7 +20,7 @@ def test_what_fails_leaves_nothing_and_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"old")
 
     def write_half() -> None:
-        with files.draft(tmp_path / "a.bin") as unfinished:
+        with draft(tmp_path / "a.bin") as unfinished:
             unfinished.write_bytes(b"half")
             raise ZeroDivisionError
 
@@ -30,7 +31,7 @@ def test_what_fails_leaves_nothing_and_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_drafted_like_a_file(tmp_path: Path) -> None:
-    with files.draft(tmp_path / "cache") as unfinished:
+    with draft(tmp_path / "cache") as unfinished:
         unfinished.mkdir()
         (unfinished / "x").write_bytes(b"1")
         assert not (tmp_path / "cache").exists()
