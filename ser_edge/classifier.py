@@ -252,12 +252,15 @@ class Classifier(Listener):
         except TypeError as error:  # such as the NaN of an empty cell in a table
             return AudioError(str(error))
 
-    def adapted(self, clips: Iterable[tuple[AudioSource, str]]) -> Classifier:
+    def adapted(
+        self, clips: Iterable[tuple[AudioSource, str]], *, neutral_only: bool = False
+    ) -> Classifier:
         """Adapt the model to labelled clips of one voice; as ``ser-edge adapt`` does.
 
         Args:
             clips: pairs of a recording, as for :meth:`classify`, and its emotion: one of the
                 model's labels or a new one. Clips without speech are left out.
+            neutral_only: they are ordinary speech, whatever is said of them; no label is lost.
 
         Returns:
             A classifier of the emotions of these clips, which shares this one's model; its
@@ -266,20 +269,17 @@ class Classifier(Listener):
         Raises:
             AudioError: a recording cannot be read.
             ModelError: the model cannot be adapted.
-            ProfileError: the clips hold speech of fewer than two emotions, or of too many.
+            ProfileError: they hold speech of too few emotions or too many, or the model no neutral.
         """
-        from ser_edge.adapt.fit import Clips, make_profile
+        from ser_edge.adapt.fit import Clips, make_profile, neutral_profile
 
         observed = [(self.observe(source), label) for source, label in clips]
         heard = [(one, label) for one, label in observed if not isinstance(one, str)]
-        profile = make_profile(self.model, Clips.of(heard))
-        thresholds = {k: v for k, v in self.thresholds.items() if k in profile.labels}
+        make = neutral_profile if neutral_only else make_profile
+        profile = make(self.model, Clips.of(heard))
+        own = {k: v for k, v in self.thresholds.items() if k in profile.labels}
         return Classifier(
-            self.model,
-            threshold=self.threshold,
-            thresholds=thresholds,
-            gate=self.gate,
-            profile=profile,
+            self.model, threshold=self.threshold, thresholds=own, gate=self.gate, profile=profile
         )
 
     def windows(

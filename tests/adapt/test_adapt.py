@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -292,6 +293,16 @@ def test_neutral_clips_alone_make_a_small_correction_where_others_are_not_known(
     assert after.argmax() == 3
     with pytest.raises(ProfileError, match="has no label ordinary"):
         neutral_profile(classifier.model, given, "ordinary")
+
+
+def test_a_classifier_of_ordinary_speech_alone(classifier):
+    source = Path(__file__).parents[1] / "data" / "synthetic.wav"
+    heard = classifier.observe(source)
+    expected = neutral_profile(classifier.model, Clips.of([(heard, "neutral")]))
+    adapted = classifier.adapted([(source, "whatever")], neutral_only=True)
+    assert adapted.labels == classifier.labels
+    assert adapted.profile.clips == expected.clips
+    assert (adapted.profile.bias == expected.bias).all()
 
 
 def test_real_speech_gains(corpora):
