@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from ser_edge import recording
 from ser_edge.audio import AudioReader, AudioSource, open_audio
 from ser_edge.audio.mixing import as_mono_float32
 from ser_edge.decision import WindowClassifier
-from ser_edge.errors import AudioError, DependencyError, SerEdgeError
+from ser_edge.errors import SerEdgeError
 from ser_edge.features import FloatArray
 from ser_edge.gate import SPEECH
 from ser_edge.model import Model
@@ -49,6 +50,7 @@ class Classifier(Listener):
         thresholds: Mapping[str, float] | None = None,
         gate: str = SPEECH,
         profile: Profile | str | os.PathLike[str] | None = None,
+        accept_unfamiliar: bool = False,
     ) -> None:
         if isinstance(profile, (str, os.PathLike)):
             from ser_edge.adapt.profile import Profile
@@ -56,7 +58,12 @@ class Classifier(Listener):
             profile = Profile.read(profile)
         super().__init__(
             WindowClassifier(
-                model, threshold=threshold, thresholds=thresholds, gate=gate, profile=profile
+                model,
+                threshold=threshold,
+                thresholds=thresholds,
+                gate=gate,
+                profile=profile,
+                accept_unfamiliar=accept_unfamiliar,
             )
         )
 
@@ -70,6 +77,7 @@ class Classifier(Listener):
         thresholds: Mapping[str, float] | None = None,
         gate: str = SPEECH,
         profile: Profile | str | os.PathLike[str] | None = None,
+        accept_unfamiliar: bool = False,
     ) -> Classifier:
         """Load a model that comes with the package.
 
@@ -86,6 +94,7 @@ class Classifier(Listener):
             thresholds=thresholds,
             gate=gate,
             profile=profile,
+            accept_unfamiliar=accept_unfamiliar,
         )
 
     @classmethod
@@ -98,6 +107,7 @@ class Classifier(Listener):
         thresholds: Mapping[str, float] | None = None,
         gate: str = SPEECH,
         profile: Profile | str | os.PathLike[str] | None = None,
+        accept_unfamiliar: bool = False,
     ) -> Classifier:
         """Load a model file that `ser_edge.convert` wrote.
 
@@ -107,9 +117,9 @@ class Classifier(Listener):
             threshold: probability, 0 to 1, below which a result is uncertain; by default the
                 model's own.
             thresholds: other thresholds, by label, such as ``{"angry": 0.7}``.
-            gate: ``speech``, ``silero`` (needs the extra ``vad``) or ``off``: what separates
-                speech from noise.
+            gate: what tells speech from noise: ``speech``, ``silero`` (extra ``vad``) or ``off``.
             profile: what adapts the model to a voice, or its file; made by ``ser-edge adapt``.
+            accept_unfamiliar: be as sure of what is unlike the training data as of all else.
 
         Raises:
             ModelError: the file is missing, broken, without metadata, or cannot run here.
@@ -118,8 +128,14 @@ class Classifier(Listener):
                 the gate's package is missing.
             ProfileError: the profile is broken, or made for another model.
         """
-        model = Model(path, num_threads=num_threads)
-        return cls(model, threshold=threshold, thresholds=thresholds, gate=gate, profile=profile)
+        return cls(
+            Model(path, num_threads=num_threads),
+            threshold=threshold,
+            thresholds=thresholds,
+            gate=gate,
+            profile=profile,
+            accept_unfamiliar=accept_unfamiliar,
+        )
 
     def __repr__(self) -> str:
         return f"Classifier({self.model!r})"
@@ -133,11 +149,6 @@ class Classifier(Listener):
     def thresholds(self) -> Mapping[str, float]:
         """Other thresholds, by label."""
         return self._window.thresholds
-
-    @property
-    def gate(self) -> str:
-        """Name of the gate; see :mod:`ser_edge.gate`."""
-        return self._window.gate
 
     @property
     def profile(self) -> Profile | None:
@@ -236,21 +247,7 @@ class Classifier(Listener):
             ...     print(repr(result))
             AudioError('none.wav: No such file or directory')
         """
-        if isinstance(sources, (str, bytes, bytearray, memoryview, os.PathLike)) or hasattr(
-            sources, "read"
-        ):
-            raise TypeError("classify_many takes several recordings: classify_many([one, other])")
-        return ((source, self._attempt(source, channel)) for source in sources)
-
-    def _attempt(self, source: AudioSource, channel: int | None) -> Result | SerEdgeError:
-        try:
-            return self.classify(source, channel=channel)
-        except DependencyError:
-            raise
-        except SerEdgeError as error:
-            return error
-        except TypeError as error:  # such as the NaN of an empty cell in a table
-            return AudioError(str(error))
+        return recording.classify_many(partial(self.classify, channel=channel), sources)
 
     def adapted(
         self, clips: Iterable[tuple[AudioSource, str]], *, neutral_only: bool = False

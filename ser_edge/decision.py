@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from ser_edge.adapt.profile import Profile
 
-    # Probabilities of the labels, float64, shape (n_labels,), or the reason why there are none.
+    # Probabilities of the labels, and as if all were familiar, float64, shape (2, n_labels); or
+    # the reason why there are none.
     Outcome = Union[npt.NDArray[np.float64], str]
 
 # Why a result has no label.
@@ -26,6 +27,7 @@ SILENCE = "silence"
 TOO_SHORT = "too_short"
 NO_SPEECH = "no_speech"
 UNCERTAIN = "uncertain"
+UNFAMILIAR = "unfamiliar"
 
 # Rules of a model that was not calibrated; `window_hop_seconds` depends on its window.
 DEFAULTS: dict[str, float] = {
@@ -67,7 +69,8 @@ class WindowClassifier:
             own.
         thresholds: other thresholds, by label.
         gate: name of the gate that separates speech from noise; see :mod:`ser_edge.gate`.
-        profile: what adapts the model.
+        profile: what adapts the model; nothing is unfamiliar to it.
+        accept_unfamiliar: be as sure of what is unlike the training data as of all else.
 
     Raises:
         ValueError: an argument is out of range.
@@ -84,7 +87,9 @@ class WindowClassifier:
         thresholds: Mapping[str, float] | None = None,
         gate: str = SPEECH,
         profile: Profile | None = None,
+        accept_unfamiliar: bool = False,
     ) -> None:
+        self.accept_unfamiliar = accept_unfamiliar
         self.thresholds = dict(thresholds or {})
         for value in (threshold, *self.thresholds.values()):
             if value is not None and not 0 <= value <= 1:
@@ -111,16 +116,20 @@ class WindowClassifier:
         Args:
             samples: float32, shape (n,), n >= 1, at the model's sample rate.
             speech: the samples as ``frontend.trim`` leaves them, where that is known already.
+
+        Returns:
+            float64, shape (2, n_labels), as :meth:`ser_edge.model.Model.scores` gives them, of
+            which a mean may be taken; or a reason.
         """
-        if self.profile is None:
-            features = self._features(samples, speech)
-            return features if isinstance(features, str) else self.model.predict(features)
-        observed = self.observe(samples, speech)
-        if isinstance(observed, str):
-            return observed
-        return self.profile.predict(
-            self.model.metadata.labels, observed.probabilities, observed.inputs
-        )
+        features = self._features(samples, speech)
+        if isinstance(features, str):
+            return features
+        if self.profile is not None:
+            labels, observed = self.model.metadata.labels, self.model.observe(features)
+            adapted = self.profile.predict(labels, observed.probabilities, observed.inputs)
+            return np.stack([adapted, adapted])
+        scores = self.model.scores(features)
+        return scores[[1, 1]] if self.accept_unfamiliar else scores
 
     def observe(self, samples: FloatArray, speech: FloatArray | None = None) -> Observation | str:
         """What the model gives, whatever the profile, or the reason why that is nothing.
@@ -156,11 +165,14 @@ class WindowClassifier:
         """The result for an outcome, from `start` to `end` in seconds of the recording."""
         if isinstance(outcome, str):
             return Result(None, None, None, start, end, outcome)
-        best = int(np.argmax(outcome))
-        confidence = float(outcome[best])
-        scores = {label: float(p) for label, p in zip(self.labels, outcome)}
-        if confidence < self.thresholds.get(self.labels[best], self.threshold):
-            return Result(None, confidence, scores, start, end, UNCERTAIN)
+        probabilities, as_familiar = outcome
+        best = int(np.argmax(probabilities))
+        confidence = float(probabilities[best])
+        scores = {label: float(p) for label, p in zip(self.labels, probabilities)}
+        threshold = self.thresholds.get(self.labels[best], self.threshold)
+        if confidence < threshold:
+            reason = UNCERTAIN if as_familiar[best] < threshold else UNFAMILIAR
+            return Result(None, confidence, scores, start, end, reason)
         return Result(self.labels[best], confidence, scores, start, end)
 
 

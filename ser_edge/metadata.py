@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ser_edge.errors import ModelError
+from ser_edge.familiarity import Familiarity
 from ser_edge.frontend import FrontendSpec
 from ser_edge.frontend.arguments import MAX_WINDOW_SECONDS
 from ser_edge.schema import Object, parse_json
@@ -93,6 +94,7 @@ class Metadata(NamedTuple):
     reference: Reference | None
     embedding: Embedding | None  # of the last hidden layer
     utterance_embedding: Embedding | None  # of the pooling over time
+    familiarity: Familiarity | None  # None: all is familiar
     # Mean over neutral clips of speakers left out of training; None: not measured.
     neutral_log_probabilities: tuple[float, ...] | None
     details: Mapping[str, Any]  # what informs people: training, accuracy, converter, ...
@@ -133,6 +135,7 @@ class Metadata(NamedTuple):
             reference=_parse_reference(entry.value("reference", None), len(labels)),
             embedding=embedding,
             utterance_embedding=utterance_embedding,
+            familiarity=_parse_familiarity(entry, utterance_embedding),
             neutral_log_probabilities=_parse_log_probabilities(entry, len(labels)),
             details=entry.rest(),
         )
@@ -191,6 +194,15 @@ def _parse_embedding(metadata: Object, key: str, version: int) -> Embedding | No
     if len(embedding.mean) != size or len(embedding.std) != size or min(embedding.std) < 0:
         raise ModelError(f"{key} needs {size} mean and as many std, none of these below zero")
     return embedding
+
+
+def _parse_familiarity(metadata: Object, embedding: Embedding | None) -> Familiarity | None:
+    data = metadata.value("familiarity", None)
+    if data is None:
+        return None
+    if embedding is None:
+        raise ModelError("familiarity needs utterance_embedding, in the model's metadata")
+    return Familiarity.parse(data, embedding.size)
 
 
 def _parse_log_probabilities(metadata: Object, n_labels: int) -> tuple[float, ...] | None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ser_edge import forking, model_file, runtime
 from ser_edge.errors import ModelError
+from ser_edge.familiarity import Subspace
 from ser_edge.features import FloatArray
 from ser_edge.frontend import Frontend, fits
 
@@ -124,11 +125,35 @@ class Model:
         Raises:
             ModelError: the model failed, or gave something else than probabilities.
         """
-        (raw,) = self._run(features, [self._output])
-        return self._probabilities(raw)
+        probabilities: npt.NDArray[np.float64] = self.scores(features)[0]
+        return probabilities
+
+    def scores(self, features: FloatArray) -> npt.NDArray[np.float64]:
+        """Probabilities of one window, less sure where it is unfamiliar, and as if it were not.
+
+        Args:
+            features: as for :meth:`predict`.
+
+        Returns:
+            float64, shape (2, n_labels): what :meth:`predict` gives, then what it would give if
+            all windows were familiar. For a model whose metadata have no ``familiarity`` they are
+            the same.
+
+        Raises:
+            ModelError: as :meth:`predict`.
+        """
+        familiarity = self.metadata.familiarity
+        if familiarity is None:
+            (raw,) = self._run(features, [self._output])
+            return np.stack([self._probabilities(raw)] * 2)
+        raw, activation = self._run(features, [self._output, self._embeddings[1]])
+        probabilities = self._probabilities(raw)
+        unfamiliarity = self._subspace.unfamiliarity(self._standardized(activation, 1))
+        softened = temperature_scaled(probabilities, familiarity.softening(unfamiliarity))
+        return np.stack([softened, probabilities])
 
     def observe(self, features: FloatArray) -> Observation:
-        """The probabilities of one window, as :meth:`predict` gives them, and its embeddings.
+        """The probabilities of one window, as if it were familiar, and its embeddings.
 
         Args:
             features: as for :meth:`predict`.
@@ -141,12 +166,7 @@ class Model:
         vectors = [
             _dequantized(values, tensor) for values, tensor in zip(activations, self._embeddings)
         ]
-        if not all(np.isfinite(vector).all() for vector in vectors):
-            raise ModelError(f"{self.path}: the model's embedding is not finite")
-        inputs = [
-            np.clip((vector - mean) * scale, -limit, limit)
-            for vector, (mean, scale, limit) in zip(vectors, self._scaling)
-        ]
+        inputs = [self._standardized(values, place) for place, values in enumerate(activations)]
         return Observation(
             self._probabilities(raw),
             np.concatenate(inputs),
@@ -165,6 +185,22 @@ class Model:
                 f"the model {self.metadata.name} gives no embedding, so it cannot be adapted: "
                 "convert it again"
             )
+
+    def _standardized(self, activation: npt.NDArray[Any], place: int) -> npt.NDArray[np.float64]:
+        """The units of an embedding, the first or the second, less their mean and of one scale."""
+        mean, scale, limit = self._scaling[place]
+        scaled = (_dequantized(activation, self._embeddings[place]) - mean) * scale
+        if not np.isfinite(scaled).all():
+            raise ModelError(f"{self.path}: the model's embedding is not finite")
+        clipped: npt.NDArray[np.float64] = np.clip(scaled, -limit, limit)
+        return clipped
+
+    @functools.cached_property
+    def _subspace(self) -> Subspace:
+        familiarity, embedding = self.metadata.familiarity, self.metadata.utterance_embedding
+        assert familiarity is not None
+        assert embedding is not None
+        return Subspace.of(familiarity, embedding.size)
 
     @functools.cached_property
     def _scaling(self) -> list[tuple[Any, Any, Any]]:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
 from ser_edge.audio import AudioReader, AudioSource, open_audio
 from ser_edge.audio.mixing import as_mono_float32
 from ser_edge.decision import NO_SPEECH, SILENCE, TOO_SHORT, WindowClassifier
-from ser_edge.errors import AudioError, ModelError
+from ser_edge.errors import AudioError, DependencyError, ModelError, SerEdgeError
 from ser_edge.features import FloatArray
 from ser_edge.model import Model, Observation, mean_observation
 from ser_edge.result import Result
@@ -25,6 +25,8 @@ from ser_edge.stream import Windower
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+_Source = TypeVar("_Source", bound=AudioSource)
 
 # A recording up to this long is held in memory and trimmed as a whole; a longer one is cut into
 # windows as it is read, however little of it is speech.
@@ -41,7 +43,7 @@ class Window(NamedTuple):
 
 def classify(classifier: WindowClassifier, chunks: Iterator[FloatArray]) -> Result:
     """The result for a recording at the model's rate: the mean of its windows' scores."""
-    total = np.zeros(len(classifier.labels))
+    total = np.zeros((2, len(classifier.labels)))
     count = 0
     start = end = classifier.model.frontend.spec.offset
     reasons = set()
@@ -54,6 +56,33 @@ def classify(classifier: WindowClassifier, chunks: Iterator[FloatArray]) -> Resu
             total += outcome
             count += 1
     return classifier.result(total / count if count else furthest(reasons), start, end)
+
+
+def classify_many(
+    classify: Callable[[_Source], Result], sources: Iterable[_Source]
+) -> Iterator[tuple[_Source, Result | SerEdgeError]]:
+    """Each source with its result or error, lazily.
+
+    Raises:
+        TypeError: a single source instead of several.
+        DependencyError: a package is missing, without which no recording can be read.
+    """
+    if isinstance(sources, (str, bytes, bytearray, memoryview, os.PathLike)) or hasattr(
+        sources, "read"
+    ):
+        raise TypeError("classify_many takes several recordings: classify_many([one, other])")
+    return ((source, _attempt(classify, source)) for source in sources)
+
+
+def _attempt(classify: Callable[[_Source], Result], source: _Source) -> Result | SerEdgeError:
+    try:
+        return classify(source)
+    except DependencyError:
+        raise
+    except SerEdgeError as error:
+        return error
+    except TypeError as error:  # such as the NaN of an empty cell in a table
+        return AudioError(str(error))
 
 
 def observe(classifier: WindowClassifier, chunks: Iterator[FloatArray]) -> Observation | str:
@@ -140,6 +169,16 @@ class Embedder:
     def model(self) -> Model:
         """The model, with its metadata."""
         return self._window.model
+
+    @property
+    def gate(self) -> str:
+        """Name of the gate; see :mod:`ser_edge.gate`."""
+        return self._window.gate
+
+    @property
+    def accept_unfamiliar(self) -> bool:
+        """Whether what is unlike the training data is answered as surely as all else."""
+        return self._window.accept_unfamiliar
 
     def embed(
         self, source: AudioSource, *, channel: int | None = None, utterance: bool = False

@@ -24,11 +24,11 @@ class Result(NamedTuple):
     """
 
     label: str | None  # the most probable emotion; None when there is a reason for none
-    confidence: float | None  # its probability; None for every reason but uncertain
-    scores: Mapping[str, float] | None  # probability of every label; None as above
+    confidence: float | None  # its probability; None where there are no scores
+    scores: Mapping[str, float] | None  # probability of every label; None for some reasons
     start: float  # seconds from the recording's start
     end: float  # seconds
-    reason: str | None = None  # silence, too_short, no_speech or uncertain
+    reason: str | None = None  # silence, too_short, no_speech, uncertain or unfamiliar
 
     def __str__(self) -> str:
         if self.label is None:

@@ -175,7 +175,8 @@ def test_front_end_of_another_model(tmp_path: Path) -> None:
 def test_labels_of_another_model(tmp_path: Path) -> None:
     flatbuffer, metadata = bundled()
     labels = metadata["labels"]
-    metadata = {**metadata, "labels": labels[:-1], "reference": None}
+    unknown = {"reference": None, "neutral_log_probabilities": None}
+    metadata = {**metadata, **unknown, "labels": labels[:-1]}
     text = refusal(write(tmp_path / "model.tflite", flatbuffer, metadata))
     assert f"the model gives 1 x {len(labels)} values for {len(labels) - 1} labels" in text
 

@@ -26,6 +26,7 @@ COMMANDS = (
     "inspect",
     "train",
     "tune",
+    "calibrate",
     "evaluate",
     "index",
     "embed",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -64,12 +66,11 @@ def embed(
         click.echo(f"{key}: layer {entry['layer']}, {entry['size']} units, of which {fires} fire")
 
 
-def _training_clips(clips: list[Clip], details: object) -> list[Clip]:
+def _training_clips(clips: list[Clip], details: Mapping[str, Any]) -> list[Clip]:
     """Of the corpora that a model's metadata names; of all, where it names none."""
-    named = set()
-    training = details.get("training") if isinstance(details, dict) else None
-    if isinstance(training, dict):
-        named = {corpus["name"] for corpus in training.get("corpora", ()) if "name" in corpus}
+    from ..train.release import training_corpora
+
+    named = training_corpora(details)
     chosen = [c for c in clips if c.split == "train" and (not named or c.corpus in named)]
     if not chosen:
         raise SerEdgeError(f"the index has no training clips of {', '.join(sorted(named))}")

@@ -31,6 +31,7 @@ from ..evaluate.metrics import (
 )
 from ..export import embedding
 from ..package import pack
+from . import familiarity
 from .labels import NEUTRAL
 
 _SPLITS = {
@@ -71,7 +72,43 @@ def calibrate_and_pack(
     *,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Metadata:
-    """Measure a model as it will run on the device, choose its decision rules and pack it.
+    """Give a model its embeddings, where it is plain, and :func:`calibrate` it.
+
+    Args:
+        flatbuffer: a TensorFlow Lite model.
+        metadata: what is known before: everything but ``decision``, ``accuracy`` and what
+            :func:`pack` and :func:`calibrate` fill in.
+        clips: of both splits.
+        output: the file to write.
+        progress: called with the number of clips done and their total, for one part after another.
+
+    Returns:
+        The metadata as packed.
+
+    Raises:
+        SerEdgeError: as :func:`check_splits`.
+    """
+    check_splits(clips)
+    window_seconds = FrontendSpec.parse(metadata["frontend"]).window_seconds
+    undecided = {**metadata, "decision": default_rules(window_seconds)}
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / "draft.tflite"
+        if embedding.is_plain(flatbuffer):
+            train = spread([c for c in clips if c.split == "train"], embedding.STATISTICS_CLIPS)
+            embedding.embed(flatbuffer, undecided, train, draft, progress=progress)
+        else:
+            pack(flatbuffer, undecided, draft)
+        return calibrate(draft, clips, output, progress=progress)
+
+
+def calibrate(
+    model: str | os.PathLike[str],
+    clips: Sequence[Clip],
+    output: str | os.PathLike[str],
+    *,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Metadata:
+    """Measure a model as it runs on the device, choose its decision rules and pack it anew.
 
     The temperature calibrates the confidences (Guo et al. 2017), with some :data:`CAUTION`, and
     the threshold rejects the least confident predictions. Both are chosen on the dev clips of the
@@ -79,13 +116,13 @@ def calibrate_and_pack(
     those that it did not learn from it is that on recordings of an unknown kind. Of ordinary
     speech, clips without a label, it is stated how much is taken for an emotion.
 
+    What is familiar is told by training clips, and by the dev clips of their corpora.
+
     Args:
-        flatbuffer: a TensorFlow Lite model.
-        metadata: what is known before: everything but ``decision``, ``accuracy`` and what
-            :func:`pack` fills in.
+        model: a model file.
         clips: of both splits.
-        output: the file to write.
-        progress: called with the number of dev clips done and their total.
+        output: the file to write; it may be the same.
+        progress: called with the number of clips done and their total, for one part after another.
 
     Returns:
         The metadata as packed.
@@ -96,16 +133,23 @@ def calibrate_and_pack(
     check_splits(clips)
     dev = [clip for clip in clips if clip.split == "dev" and clip.label]
     ordinary = [clip for clip in clips if clip.split == "dev" and not clip.label]
-    window_seconds = FrontendSpec.parse(metadata["frontend"]).window_seconds
-    with tempfile.TemporaryDirectory() as folder:
-        draft = Path(folder) / "draft.tflite"
-        pack(flatbuffer, {**metadata, "decision": default_rules(window_seconds)}, draft)
-        predicted = predict(draft, [*dev, *ordinary], progress=progress)
-    raw = predicted[: len(dev)]
-    labels = label_indices(dev, metadata["labels"])
     learned = _learned([clip for clip in clips if clip.label])
     own = np.array([clip.corpus in learned for clip in dev])
     own_clips = [clip for clip in dev if clip.corpus in learned]
+    neutral_clips = [clip for clip in own_clips if clip.label == NEUTRAL]
+    before, flatbuffer = model_file.read(os.fspath(model))
+    metadata = before.to_dict()
+    metadata["decision"].update(temperature=1.0, threshold=0.0)
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / "draft.tflite"
+        train = spread([c for c in clips if c.split == "train"], embedding.STATISTICS_CLIPS)
+        familiar = familiarity.measure(Path(model), train, own_clips, progress=progress)
+        metadata["familiarity"] = None if familiar is None else familiar._asdict()
+        pack(flatbuffer, metadata, draft)
+        predicted = predict(draft, [*dev, *ordinary], progress=progress)
+        neutral = predict(draft, neutral_clips, accept_unfamiliar=True, progress=progress)
+    raw = predicted[: len(dev)]
+    labels = label_indices(dev, before.labels)
     temperature = fit_temperature(labels[own], raw[own], weights=speaker_weights(own_clips))
     temperature = round(CAUTION * temperature, 3)
     calibrated = temperature_scaled(raw[own], temperature)
@@ -131,21 +175,17 @@ def calibrate_and_pack(
         accuracy["ordinary_speech"] = _on_ordinary_speech(
             temperature_scaled(predicted[len(dev) :], temperature),
             ordinary,
-            neutral=list(metadata["labels"]).index(NEUTRAL),
+            neutral=before.labels.index(NEUTRAL),
             threshold=threshold,
         )
-    decision = default_rules(window_seconds, temperature=temperature, threshold=threshold)
+    neutral = temperature_scaled(neutral, temperature)
     complete = {
         **metadata,
-        "decision": decision,
+        "decision": {**metadata["decision"], "temperature": temperature, "threshold": threshold},
         "accuracy": accuracy,
-        "neutral_log_probabilities": neutral_log_probabilities(calibrated, own_clips),
+        "neutral_log_probabilities": neutral_log_probabilities(neutral, neutral_clips),
     }
-    if not embedding.is_plain(flatbuffer):
-        return pack(flatbuffer, complete, output)
-    train = spread([c for c in clips if c.split == "train"], embedding.STATISTICS_CLIPS)
-    embedding.embed(flatbuffer, complete, train, Path(output))
-    return model_file.read_metadata(output)
+    return pack(flatbuffer, complete, output)
 
 
 def _on_ordinary_speech(
@@ -167,7 +207,7 @@ def neutral_log_probabilities(
     """What neutral clips get: the mean logarithm of each label's probability, corpora alike.
 
     Args:
-        probabilities: as the model answers, shape (n, n_labels).
+        probabilities: as if all were familiar, shape (n, n_labels).
         clips: n labelled ones, of speakers left out of training.
 
     Returns:
@@ -187,6 +227,7 @@ def predict(
     path: str | os.PathLike[str],
     clips: Sequence[Clip],
     *,
+    accept_unfamiliar: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> NDArray[np.float64]:
     """A packed model's probabilities for clips, from the files, as the runtime gives them.
@@ -194,7 +235,7 @@ def predict(
     Returns:
         float64, shape (n, n_labels). A clip without scores (silence, too short) gets equal ones.
     """
-    classifier = Classifier.from_file(path, threshold=0.0)
+    classifier = Classifier.from_file(path, threshold=0.0, accept_unfamiliar=accept_unfamiliar)
     probabilities = np.full((len(clips), len(classifier.labels)), 1.0 / len(classifier.labels))
     for row, clip in enumerate(clips):
         scores = classifier.classify(clip.path).scores
@@ -216,6 +257,18 @@ def describe_training(clips: Sequence[Clip]) -> list[dict[str, Any]]:
         }
         for corpus in _learned(train)
     ]
+
+
+def training_corpora(details: Mapping[str, Any]) -> list[str]:
+    """The corpora that a model's metadata say it learned from.
+
+    Example:
+        >>> training_corpora({"training": {"corpora": [{"name": "crema_d"}]}})
+        ['crema_d']
+    """
+    training = details.get("training")
+    corpora = training.get("corpora", ()) if isinstance(training, dict) else ()
+    return [corpus["name"] for corpus in corpora if "name" in corpus]
 
 
 def speaker_weights(clips: Sequence[Clip]) -> NDArray[np.float64]:

@@ -79,6 +79,7 @@ class Worker:
             "threshold": classifier.threshold,
             "thresholds": dict(classifier.thresholds),
             "gate": classifier.gate,
+            "accept_unfamiliar": classifier.accept_unfamiliar,
         }
         profile = classifier.profile
         options = {
@@ -110,6 +111,7 @@ class Worker:
             "threshold": classifier.threshold,
             "thresholds": dict(classifier.thresholds),
             "gate": classifier.gate,
+            "accept_unfamiliar": classifier.accept_unfamiliar,
             "windows": self._windows,
             "utterances": self._utterances,
             "hop": self._hop,

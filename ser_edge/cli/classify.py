@@ -71,6 +71,7 @@ def classify(
     threshold: tuple[tuple[str | None, float], ...],
     threads: int,
     gate: str,
+    accept_unfamiliar: bool,
     json: bool,
     csv: bool,
     top: int | None,
@@ -146,7 +147,12 @@ def classify(
     from ser_edge.cli.show.view import View
 
     classifier = load_classifier(
-        model, profile=profile, threshold=threshold, num_threads=threads, gate=gate
+        model,
+        profile=profile,
+        threshold=threshold,
+        num_threads=threads,
+        gate=gate,
+        accept_unfamiliar=accept_unfamiliar,
     )
     if (labels or vtt) and len(files) + len(unlisted) > 1:
         raise click.UsageError("--labels and --vtt are for one recording")

@@ -45,6 +45,7 @@ def listen(
     threshold: tuple[tuple[str | None, float], ...],
     threads: int,
     gate: str,
+    accept_unfamiliar: bool,
     list_devices: bool,
     device: str | None,
     rate: int | None,
@@ -85,7 +86,12 @@ def listen(
     if list_devices:
         return _list_devices()
     classifier = load_classifier(
-        model, profile=profile, threshold=threshold, num_threads=threads, gate=gate
+        model,
+        profile=profile,
+        threshold=threshold,
+        num_threads=threads,
+        gate=gate,
+        accept_unfamiliar=accept_unfamiliar,
     )
     table = Table([], windows=False, labels=classifier.labels, top=top)
     rows = Csv(classifier.labels, origin="time") if csv else None

@@ -107,6 +107,12 @@ def decision_options(command: Any) -> Any:
             "'vad'), or nothing.",
         ),
         click.option(
+            "--accept-unfamiliar",
+            is_flag=True,
+            help="Be as sure of voices, rooms and microphones unlike those that the model learned "
+            "from as of all else: more labels there, of which fewer are right.",
+        ),
+        click.option(
             "--threshold",
             type=_Threshold(),
             multiple=True,
@@ -167,6 +173,7 @@ def load_classifier(
     threshold: Sequence[tuple[str | None, float]] = (),
     num_threads: int = 1,
     gate: str = GATES[0],
+    accept_unfamiliar: bool = False,
 ) -> Classifier:
     """A bundled model by its name, or a model file by its path; adapted by a profile's file."""
     from ser_edge.classifier import Classifier
@@ -186,6 +193,7 @@ def load_classifier(
             thresholds={str(label): value for label, value in by_label.items()},
             gate=gate,
             profile=profile,
+            accept_unfamiliar=accept_unfamiliar,
         )
     except SerEdgeError:  # some are a ValueError, too
         raise

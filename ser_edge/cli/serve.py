@@ -117,6 +117,7 @@ def serve(
     threshold: tuple[tuple[str | None, float], ...],
     threads: int,
     gate: str,
+    accept_unfamiliar: bool,
     rate: int | None,
     channels: int | None,
     format: str | None,
@@ -163,7 +164,12 @@ def serve(
             "know, --no-auth lets everybody in"
         )
     classifier = load_classifier(
-        model, profile=profile, threshold=threshold, num_threads=threads, gate=gate
+        model,
+        profile=profile,
+        threshold=threshold,
+        num_threads=threads,
+        gate=gate,
+        accept_unfamiliar=accept_unfamiliar,
     )
     known = _profiles(profiles, profile)
     stop = Stop()
@@ -175,7 +181,7 @@ def serve(
                 f"{host}, port {port}: {error.strerror or error}", param_hint="--host, --port"
             ) from None
         service = Service(
-            _settings(classifier, gate, threads, threshold, known),
+            _settings(classifier, threshold, known),
             workers=_workers() if workers is None else workers,
             profile=None if profile is None else profile_name(profile),
             guard=_guard(token_file, allow_host),
@@ -257,8 +263,6 @@ def _workers() -> int:
 
 def _settings(
     classifier: Any,
-    gate: str,
-    threads: int,
     threshold: Sequence[tuple[str | None, float]],
     profiles: dict[str, str],
 ) -> Any:
@@ -270,8 +274,9 @@ def _settings(
         model=os.path.abspath(classifier.model.path),
         threshold=plain,
         thresholds={str(label): value for label, value in by_label.items()},
-        gate=gate,
-        num_threads=threads,
+        gate=classifier.gate,
+        accept_unfamiliar=classifier.accept_unfamiliar,
+        num_threads=classifier.model.num_threads,
         profiles=profiles,
     )
 

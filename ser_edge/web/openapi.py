@@ -23,7 +23,7 @@ _RESULT: dict[str, Any] = {
         "end": {"type": "number"},
         "reason": {
             "type": ["string", "null"],
-            "enum": [None, "silence", "too_short", "no_speech", "uncertain"],
+            "enum": [None, "silence", "too_short", "no_speech", "uncertain", "unfamiliar"],
         },
     },
     "additionalProperties": False,

@@ -8,9 +8,11 @@ const WIDTH = 360, HEIGHT = 160, BOTTOM = 20;
 const UNCERTAIN = 'uncertain';
 
 // Seconds of speech by kind: emotions in the order of the legend, then what the model does not know.
-function spoken(seconds) {
+function spoken(bin) {
   const kinds = [...labels(), UNCERTAIN];
   const place = (kind) => (kinds.includes(kind) ? kinds.indexOf(kind) : kinds.length);
+  const { unfamiliar = 0, ...seconds } = bin;
+  if (unfamiliar) seconds[UNCERTAIN] = (seconds[UNCERTAIN] || 0) + unfamiliar;
   return Object.entries(seconds)
     .filter(([kind]) => !['silence', 'no_speech', 'too_short'].includes(kind))
     .sort(([a], [b]) => place(a) - place(b));

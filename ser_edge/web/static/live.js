@@ -1,6 +1,6 @@
 // Live audio: of the browser's microphone, over a WebSocket, and of the device's, which tells events.
 
-import { byId, element, state, swatch, trouble, verdict } from '/page.js';
+import { byId, element, state, swatch, trouble, unsure, verdict } from '/page.js';
 import { Microphone, level } from '/microphone.js';
 import { draw } from '/timeline.js';
 
@@ -28,7 +28,7 @@ class View {
       this.kind = kind;
       this.text = document.createTextNode(` ${verdict(result)}`);
       const mark = result.label ? swatch(result.label) : element('span', {
-        class: `swatch ${result.reason === 'uncertain' ? 'uncertain' : 'none'}`,
+        class: `swatch ${unsure(result) ? 'uncertain' : 'none'}`,
       });
       this.now.replaceChildren(mark, this.text);
     }

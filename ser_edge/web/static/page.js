@@ -49,13 +49,18 @@ export function color(label) {
 }
 
 const REASONS = {
-  silence: 'silence', too_short: 'too little speech', no_speech: 'no speech', uncertain: 'uncertain',
+  silence: 'silence', too_short: 'too little speech', no_speech: 'no speech',
 };
+
+// Reasons for which there are scores, but none is sure enough.
+const UNSURE = { uncertain: 'uncertain', unfamiliar: 'uncertain: an unfamiliar voice, room or microphone' };
+
+export const unsure = (result) => result.reason in UNSURE;
 
 export const percent = (share) => `${Math.round(100 * share)} %`;
 
 export const verdict = (result) => result.label === null
-  ? (result.reason === 'uncertain' ? 'uncertain' : `no emotion (${REASONS[result.reason]})`)
+  ? UNSURE[result.reason] || `no emotion (${REASONS[result.reason]})`
   : `${result.label} ${percent(result.confidence)}`;
 
 export function swatch(label) {

@@ -1,6 +1,6 @@
 // Probabilities over time, as `ser-edge classify --plot` draws them.
 
-import { clock, color, element, labels, verdict } from '/page.js';
+import { clock, color, element, labels, unsure, verdict } from '/page.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
 const HEIGHT = 220, LEFT = 50, BOTTOM = 24, TOP = 10, RIGHT = 10;
@@ -41,7 +41,7 @@ function chart(results, width) {
     const area = {
       x: x(edges[i]), y: y(1), width: Math.max(0, x(edges[i + 1]) - x(edges[i])), height: y(0) - y(1),
     };
-    made.append(result.reason === 'uncertain'
+    made.append(unsure(result)
       ? svg('rect', { ...area, fill: hatch.fill }) : svg('rect', { ...area, class: 'none', 'shape-rendering': 'crispEdges' }));
   });
   for (const share of [0, 0.5, 1]) {
@@ -77,7 +77,7 @@ function chart(results, width) {
 function summary(results) {
   const counts = new Map();
   for (const r of results) {
-    const kind = r.label || (r.reason === 'uncertain' ? 'uncertain' : 'no emotion');
+    const kind = r.label || (unsure(r) ? 'uncertain' : 'no emotion');
     counts.set(kind, (counts.get(kind) || 0) + 1);
   }
   const parts = [...counts].sort((a, b) => b[1] - a[1]).map(([kind, n]) => `${kind} ${n} times`);

@@ -49,6 +49,7 @@ class Settings(NamedTuple):
     threshold: float | None = None
     thresholds: dict[str, float] = {}  # noqa: RUF012  never changed
     gate: str = "speech"
+    accept_unfamiliar: bool = False
     num_threads: int = 1
     profiles: dict[str, str] = {}  # noqa: RUF012  contents of the profiles that it knows, by name
 
@@ -87,6 +88,7 @@ class Worker:
             num_threads=settings.num_threads,
             threshold=settings.threshold,
             gate=settings.gate,
+            accept_unfamiliar=settings.accept_unfamiliar,
         )
         self._known = {
             name: self._adapted(text.encode()) for name, text in settings.profiles.items()
@@ -142,6 +144,7 @@ class Worker:
             thresholds=thresholds,
             gate=self._settings.gate,
             profile=profile,
+            accept_unfamiliar=self._settings.accept_unfamiliar,
         )
 
     def _classify(self, job: dict[str, Any], bodies: Sequence[Readable]) -> bytes:

@@ -101,7 +101,7 @@ def test_states_what_the_packed_model_does(
         flatbuffer, metadata, toy_clips, path, progress=lambda *step: done.append(step)
     )
     assert Model(path).metadata == packed
-    assert done[-1] == (12, 12)
+    assert (12, 12) in done  # dev clips
     accuracy = packed.details["accuracy"]
     assert accuracy["corpora"]["toy"]["clips"] == 12
     assert accuracy["corpora"]["toy"]["speakers"] == 2

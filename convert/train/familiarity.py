@@ -1,0 +1,83 @@
+"""What of a model's utterance embedding is familiar, from the clips that it learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ser_edge.classifier import Classifier
+from ser_edge.familiarity import Familiarity, Subspace, encoded
+from ser_edge.gate import OFF
+from ser_edge.model import Model
+
+from ..corpus.clips import Clip
+
+# Chosen on corpora left out of training, see docs/training.md.
+COMPONENTS = 48
+USUAL = 0.9  # share of new speakers of the corpora learned from whose clips are not softened
+STEEPNESS = 0.8  # of the temperature's logarithm, for as much as lies between the median and USUAL
+
+_LARGEST = 127  # of int8
+
+
+def measure(
+    model: Path,
+    learned: Sequence[Clip],
+    new: Sequence[Clip],
+    *,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Familiarity | None:
+    """The principal components of what was learned from, and how far new speakers leave them.
+
+    Args:
+        model: a model file with an utterance embedding.
+        learned: clips of the training data.
+        new: clips of other speakers of the same corpora.
+        progress: called with the number of clips done and their total.
+
+    Returns:
+        What stands in the metadata; None where the embedding is too small to leave anything over.
+
+    Raises:
+        ser_edge.errors.AudioError: a clip cannot be read.
+    """
+    loaded = Model(model)
+    embedding = loaded.metadata.utterance_embedding
+    if embedding is None or embedding.size < 2 * COMPONENTS:
+        return None
+    classifier = Classifier(loaded, gate=OFF)
+    rows = []
+    for done, clip in enumerate([*learned, *new], 1):
+        observed = classifier.observe(str(clip.path))
+        # A clip without speech lies at the mean, which all components hold.
+        nothing = np.zeros(loaded.n_inputs)
+        rows.append(nothing if isinstance(observed, str) else observed.inputs)
+        progress(done, len(learned) + len(new))
+    inputs = np.array(rows)[:, -embedding.size :]
+    components = principal_components(inputs[: len(learned)])
+    subspace = Subspace(components)
+    shares = [subspace.unfamiliarity(row) for row in inputs[len(learned) :]]
+    middle, limit = np.quantile(shares, (0.5, USUAL))
+    if limit <= middle:
+        return None
+    slope = STEEPNESS / (limit - middle)
+    return Familiarity(encoded(components), round(float(limit), 4), round(float(slope), 3))
+
+
+def principal_components(embeddings: NDArray[np.float64]) -> NDArray[np.int8]:
+    """The first components of standardized embeddings, each of a scale of its own.
+
+    Args:
+        embeddings: shape (n, size), of mean 0.
+
+    Returns:
+        int8, shape (COMPONENTS, size).
+    """
+    _, _, directions = np.linalg.svd(embeddings, full_matrices=False)
+    kept = directions[:COMPONENTS]
+    scaled: NDArray[Any] = np.rint(_LARGEST * kept / np.abs(kept).max(axis=1, keepdims=True))
+    return scaled.astype(np.int8)
