@@ -324,7 +324,9 @@ def softmax(logits: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return probabilities
 
 
-def temperature_scaled(probabilities: npt.ArrayLike, temperature: float) -> npt.NDArray[np.float64]:
+def temperature_scaled(
+    probabilities: npt.ArrayLike, temperature: float | npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
     """Soften probabilities (temperature above 1) or sharpen them (below 1).
 
     Temperature scaling by Guo et al. ("On calibration of modern neural networks", ICML 2017), from
@@ -332,7 +334,7 @@ def temperature_scaled(probabilities: npt.ArrayLike, temperature: float) -> npt.
 
     Args:
         probabilities: shape (..., n_labels), at least 0; those below 1e-9 count as that.
-        temperature: above 0.
+        temperature: above 0; one for all, or of a shape that broadcasts with the probabilities.
 
     Returns:
         float64, shape (..., n_labels); the last axis sums to 1.

@@ -149,3 +149,6 @@ def test_the_command_line_accepts_it(
     assert accepted.code == refused.code == 0
     assert ",unfamiliar," in refused.out
     assert ",unfamiliar," not in accepted.out
+    shown = run("classify", "--model", strange, "--gate", "off", "--threshold", "0.3", recording)
+    assert "no emotion (unfamiliar)" in shown.out
+    assert "ser-edge adapt" in shown.out

@@ -118,6 +118,7 @@ def evaluate(
     click.echo("(low to high): 95 % interval by bootstrap over speakers")
     threshold = metadata.decision.threshold
     click.echo(f"speech, answered: by default (gate {SPEECH}, threshold {threshold:g})")
+    click.echo("unfamiliar: not answered only because it is unlike the training data")
     click.echo()
     if len(reports) > 1:
         click.echo(_by_condition(reports))
@@ -179,7 +180,7 @@ def _as_json(
 
 def _by_group(by: str, reports: Mapping[str, GroupReport]) -> str:
     header = (by, "speakers", "clips", "UAR %", "accuracy %", "calibration error",
-              "speech %", "answered %", "of these correct %")  # fmt: skip
+              "speech %", "answered %", "of these correct %", "unfamiliar %")  # fmt: skip
     rows = [header]
     for name, report in reports.items():
         accuracy, intervals = report.accuracy, report.intervals
@@ -194,6 +195,7 @@ def _by_group(by: str, reports: Mapping[str, GroupReport]) -> str:
                 _percent(report.speech),
                 _percent(report.answered),
                 _percent(report.accuracy_answered),
+                _percent(report.unfamiliar),
             )
         )
     text = _table(rows)
@@ -207,7 +209,8 @@ def _by_condition(reports: Mapping[str, Mapping[str, GroupReport]]) -> str:
     """One row a condition: the UAR of each corpus, the rest of all clips."""
     corpora = [name for name in next(iter(reports.values())) if name != ALL]
     header = ("condition", *(f"{name} UAR %" for name in corpora), "accuracy %",
-              "calibration error", "speech %", "answered %", "of these correct %")  # fmt: skip
+              "calibration error", "speech %", "answered %", "of these correct %",
+              "unfamiliar %")  # fmt: skip
     rows = [header]
     for condition, by_corpus in reports.items():
         overall = by_corpus.get(ALL) or by_corpus[corpora[0]]
@@ -220,6 +223,7 @@ def _by_condition(reports: Mapping[str, Mapping[str, GroupReport]]) -> str:
                 _percent(overall.speech),
                 _percent(overall.answered),
                 _percent(overall.accuracy_answered),
+                _percent(overall.unfamiliar),
             )
         )
     return _table(rows)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ser_edge import audio
 from ser_edge.adapt.profile import Profile
 from ser_edge.classifier import Classifier
+from ser_edge.decision import UNFAMILIAR
 from ser_edge.gate import OFF
 from ser_edge.model import Model
 
@@ -35,6 +36,7 @@ class Predictions:
     passed: NDArray[np.bool_]  # whether the default gate took it for speech, shape (n,)
     # The label with the default gate and the model's threshold, or NO_LABEL, shape (n,).
     predicted: NDArray[np.int64]
+    unfamiliar: NDArray[np.bool_]  # whether only that keeps it from a label, shape (n,)
 
 
 def collect(
@@ -76,6 +78,7 @@ def collect(
             samples = degrade(condition, clean, sample_rate, rng, voices=others)
             result = by_default.classify_samples(samples, sample_rate)
             predictions.passed[row] = result.scores is not None
+            predictions.unfamiliar[row] = result.reason == UNFAMILIAR
             if result.label is not None:
                 predictions.predicted[row] = by_default.labels.index(result.label)
             # The gate changes no scores, but which windows of a longer clip count.
@@ -97,6 +100,7 @@ def _empty(labels: NDArray[np.int64], n_labels: int) -> Predictions:
         scored=np.zeros(n, dtype=np.bool_),
         passed=np.zeros(n, dtype=np.bool_),
         predicted=np.full(n, NO_LABEL, dtype=np.int64),
+        unfamiliar=np.zeros(n, dtype=np.bool_),
     )
 
 

@@ -48,6 +48,7 @@ class GroupReport:
     speech: float  # fraction that the default gate takes for speech
     answered: float  # fraction that gets a label with the default gate and the model's threshold
     accuracy_answered: float | None  # fraction of these predicted correctly; None for none
+    unfamiliar: float  # fraction that gets none only because it is unlike the training data
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as JSON takes them, rounded to four digits."""
@@ -63,6 +64,7 @@ class GroupReport:
             "accuracy_answered": (
                 None if self.accuracy_answered is None else round(self.accuracy_answered, 4)
             ),
+            "unfamiliar": round(self.unfamiliar, 4),
         }
 
 
@@ -123,6 +125,7 @@ def _group_report(
         speech=float(predictions.passed[rows].mean()),
         answered=float(answered.mean()),
         accuracy_answered=float(correct[answered].mean()) if answered.any() else None,
+        unfamiliar=float(predictions.unfamiliar[rows].mean()),
     )
 
 

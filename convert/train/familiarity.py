@@ -22,6 +22,7 @@ USUAL = 0.9  # share of new speakers of the corpora learned from whose clips are
 STEEPNESS = 0.8  # of the temperature's logarithm, for as much as lies between the median and USUAL
 
 _LARGEST = 127  # of int8
+_LEAST_SPREAD = 1e-3  # of the shares of new speakers
 
 
 def measure(
@@ -61,11 +62,24 @@ def measure(
     components = principal_components(inputs[: len(learned)])
     subspace = Subspace(components)
     shares = [subspace.unfamiliarity(row) for row in inputs[len(learned) :]]
+    limit, slope = rule(shares)
+    return Familiarity(encoded(components), round(limit, 4), round(slope, 3))
+
+
+def rule(shares: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
+    """Limit and slope of a :class:`ser_edge.familiarity.Familiarity`.
+
+    Args:
+        shares: what the components leave over of clips of new speakers, shape (n,).
+
+    Example:
+        >>> limit, slope = rule([0.2, 0.3, 0.4])
+        >>> round(limit, 3), round(slope, 3)
+        (0.38, 10.0)
+    """
     middle, limit = np.quantile(shares, (0.5, USUAL))
-    if limit <= middle:
-        return None
-    slope = STEEPNESS / (limit - middle)
-    return Familiarity(encoded(components), round(float(limit), 4), round(float(slope), 3))
+    slope = STEEPNESS / max(float(limit - middle), _LEAST_SPREAD)
+    return float(limit), slope
 
 
 def principal_components(embeddings: NDArray[np.float64]) -> NDArray[np.int8]:

@@ -16,6 +16,8 @@ speech. The table is in Markdown.
   at the temperature that the dev speakers of the corpora learned from give.
 - As in released models, neutral's logit is lowered where one network heard ordinary speech, and
   the temperature is raised by some caution.
+- As in released models, answers on what is unlike the training data are softened; what that
+  changes is told below the table.
 - The frontier moves the probability of neutral by further factors.
 
 Noise that is mixed in, babble of training clips among it, is drawn once, for all folds.
@@ -43,7 +45,7 @@ from numpy.typing import NDArray
 
 from ser_edge.cli.show.plot import open_figure, save_figure
 from ser_edge.convert import frontends
-from ser_edge.convert.backend import compute_in_one_order
+from ser_edge.convert.backend import compute_in_one_order, tensorflow
 from ser_edge.convert.cli.options import progress
 from ser_edge.convert.corpus.clips import (
     LABELS,
@@ -58,11 +60,19 @@ from ser_edge.convert.evaluate.metrics import (
     measure_by_corpus,
     on_ordinary_speech,
 )
-from ser_edge.convert.train import architectures, dataset, fit, pipeline, teacher
+from ser_edge.convert.train import (
+    architectures,
+    dataset,
+    familiarity,
+    fit,
+    pipeline,
+    teacher,
+)
 from ser_edge.convert.train.config import TrainingConfig
 from ser_edge.convert.train.labels import NEUTRAL, NEUTRAL_SHIFT
 from ser_edge.convert.train.release import CAUTION
 from ser_edge.convert.train.teacher import head
+from ser_edge.familiarity import Subspace
 from ser_edge.files import draft
 from ser_edge.frontend import FrontendSpec
 from ser_edge.model import softmax, temperature_scaled
@@ -117,7 +127,8 @@ RECIPES = {
     "labels": Recipe("no teacher's probabilities", {"distillation_weight": 0.3}),
 }
 
-PREDICTIONS = "predictions.npy"
+ANSWERS = "answers.npz"
+HEARD = 2500  # training clips that tell what is familiar
 
 
 def learns_from(recipe: Recipe, clip: Clip) -> bool:
@@ -135,6 +146,23 @@ def neutral_shift(recipe: Recipe) -> float:
     return NEUTRAL_SHIFT if alone and recipe.ordinary else 0.0
 
 
+class Answers(NamedTuple):
+    """What networks make of clips."""
+
+    probabilities: NDArray[np.float64]  # shape (n, n_labels)
+    embeddings: NDArray[np.float16]  # of the utterances, shape (n, size); of a teacher size 0
+    learned: NDArray[np.float16]  # the same of clips of :func:`heard`
+
+
+class Part(NamedTuple):
+    """What was measured on a fold, n clips."""
+
+    fold: Fold
+    clips: list[Clip]
+    probabilities: NDArray[np.float64]  # shape (n, n_labels)
+    shares: NDArray[np.float64]  # how unfamiliar each clip is, shape (n,)
+
+
 class Bench(NamedTuple):
     """What all runs share."""
 
@@ -144,31 +172,60 @@ class Bench(NamedTuple):
     steps: int  # of training
 
 
-def run(bench: Bench, recipe: str, number: int) -> tuple[list[Clip], NDArray[np.float64]]:
-    """Clips that a recipe's fold did not learn from, and their probabilities, (n, n_labels)."""
+def run(bench: Bench, recipe: str, number: int) -> Part:
+    """What a recipe's fold makes of clips that it did not learn from."""
     left_out = {*FOLDS[number].emotional, *FOLDS[number].ordinary}
     data = bench.data
     unknown = [row for row, clip in enumerate(data.train_clips) if clip.corpus in left_out]
     clips = [*(data.train_clips[row] for row in unknown), *data.dev_clips]
-    probabilities = predict(bench, recipe, number, unknown)
+    answers = predict(bench, recipe, number, unknown)
     measured = [
         row
         for row, clip in enumerate(clips)
         if clip.corpus in left_out or learns_from(RECIPES[recipe], clip)
     ]
-    return [clips[row] for row in measured], probabilities[measured]
+    of_recipe = [
+        learns_from(RECIPES[recipe], data.train_clips[row]) for row in heard(bench, unknown)
+    ]
+    shares = left_over(answers.learned[of_recipe], answers.embeddings[measured])
+    return Part(
+        FOLDS[number], [clips[row] for row in measured], answers.probabilities[measured], shares
+    )
 
 
-def predict(bench: Bench, recipe: str, number: int, unknown: list[int]) -> NDArray[np.float64]:
-    """The probabilities of the unknown of the training clips, and of all dev clips."""
+def heard(bench: Bench, unknown: list[int]) -> list[int]:
+    """Rows of the training clips that tell what is familiar."""
+    left_out = set(unknown)
+    known = [row for row in range(len(bench.data.train_clips)) if row not in left_out]
+    return known[:: max(1, len(known) // HEARD)]
+
+
+def left_over(learned: NDArray[np.float16], embeddings: NDArray[np.float16]) -> NDArray[np.float64]:
+    """The share of each embedding that the principal components of the learned ones leave over."""
+    if not embeddings.shape[1]:
+        return np.zeros(len(embeddings))
+    known = learned.astype(np.float64)
+    mean, std = known.mean(axis=0), known.std(axis=0)
+    std[std < 0.01 * std.max()] = np.inf
+    standardized = [np.clip((one - mean) / std, -3, 3) for one in (known, embeddings)]
+    subspace = Subspace(familiarity.principal_components(standardized[0]))
+    return np.array([subspace.unfamiliarity(row) for row in standardized[1]])
+
+
+def predict(bench: Bench, recipe: str, number: int, unknown: list[int]) -> Answers:
+    """What is made of the unknown of the training clips, and of all dev clips."""
     chosen = RECIPES[recipe]
     if chosen.members:
-        predicted = [predict(bench, name, number, unknown) for name in chosen.members]
-        logits = np.log(np.maximum(predicted, 1e-9))
+        members = [predict(bench, name, number, unknown) for name in chosen.members]
+        logits = np.log(np.maximum([one.probabilities for one in members], 1e-9))
         weights = (1 - architectures.SECOND_WEIGHT, architectures.SECOND_WEIGHT)
-        return softmax(np.average(logits, axis=0, weights=weights))
+        return Answers(
+            softmax(np.average(logits, axis=0, weights=weights)),
+            np.concatenate([one.embeddings for one in members], axis=1),
+            np.concatenate([one.learned for one in members], axis=1),
+        )
     folder = bench.cache / f"leave-corpus-out-{bench.steps}" / recipe / str(number + 1)
-    if not (folder / PREDICTIONS).exists():
+    if not (folder / ANSWERS).exists():
         left_out = set(unknown)
         learned = [
             row
@@ -176,16 +233,17 @@ def predict(bench: Bench, recipe: str, number: int, unknown: list[int]) -> NDArr
             if row not in left_out and learns_from(chosen, clip)
         ]
         if chosen.student:
-            probabilities = study(bench, recipe, learned, unknown, folder)
+            answers = study(bench, recipe, learned, unknown, folder)
         else:
-            probabilities = teach(bench, learned, unknown)
+            answers = teach(bench, learned, unknown)
         folder.mkdir(parents=True, exist_ok=True)
-        with draft(folder / PREDICTIONS) as unfinished:
-            np.save(unfinished, probabilities.astype(np.float64))
-    return np.asarray(np.load(folder / PREDICTIONS), dtype=np.float64)
+        with draft(folder / ANSWERS) as unfinished:
+            np.savez(unfinished, **answers._asdict())
+    with np.load(folder / ANSWERS) as stored:
+        return Answers(**stored)
 
 
-def teach(bench: Bench, learned: list[int], unknown: list[int]) -> NDArray[np.float32]:
+def teach(bench: Bench, learned: list[int], unknown: list[int]) -> Answers:
     """What a teacher that is fitted to some clips says of others; see :func:`predict`."""
     train, dev = bench.data.train_clips, bench.data.dev_clips
     n_train, n_dev = len(train), len(dev)
@@ -197,12 +255,15 @@ def teach(bench: Bench, learned: list[int], unknown: list[int]) -> NDArray[np.fl
         np.save(file, values)
         fitted, applied = np.split(np.arange(len(rows)), [len(learned)])
         task = head.Task(file, lengths, clips, fitted, applied, TEACHER_EPOCHS)
-        return head.predict_fold(task)
+        probabilities = head.predict_fold(task).astype(np.float64)
+    nothing = np.zeros((0, 0), dtype=np.float16)
+    n_learned = len(heard(bench, unknown))
+    return Answers(probabilities, nothing.reshape(len(applied), 0), nothing.reshape(n_learned, 0))
 
 
 def study(
     bench: Bench, recipe: str, learned: list[int], unknown: list[int], folder: Path
-) -> NDArray[np.float32]:
+) -> Answers:
     """What a network that learned from some clips says of others; see :func:`predict`."""
     data = bench.data
     spec = frontends.preset("compact")
@@ -236,9 +297,17 @@ def study(
         resume=True,
         report=lambda line: print(recipe, folder.name, json.dumps(line), file=sys.stderr),
     )
+    embedding = model.get_layer(architectures.UTTERANCE_EMBEDDING).output
+    both = tensorflow().keras.Model(model.input, [model.output, embedding])
     measured = np.concatenate([data.train[0, unknown], data.dev])
-    predictions: NDArray[np.float32] = model.predict(dataset.normalize(measured, spec), verbose=0)
-    return predictions
+    probabilities, embeddings = both.predict(dataset.normalize(measured, spec), verbose=0)
+    known = dataset.normalize(data.train[0, heard(bench, unknown)], spec)
+    _, of_learned = both.predict(known, verbose=0)
+    return Answers(
+        probabilities.astype(np.float64),
+        embeddings.astype(np.float16),
+        of_learned.astype(np.float16),
+    )
 
 
 class Figures(NamedTuple):
@@ -253,9 +322,7 @@ class Figures(NamedTuple):
 
 
 def measure(
-    parts: Sequence[tuple[Fold, list[Clip], NDArray[np.float64]]],
-    factor: float,
-    caution: float = CAUTION,
+    parts: Sequence[Part], factor: float, caution: float = CAUTION, *, soften: bool = True
 ) -> Figures:
     """The figures over all folds.
 
@@ -263,18 +330,23 @@ def measure(
         parts: what :func:`run` gives for each fold.
         factor: multiplies the probability of neutral.
         caution: multiplies the temperature that the dev speakers give.
+        soften: what is unfamiliar.
     """
     left_out: dict[str, float] = {}
     known: dict[str, list[float]] = {}
     errors, known_errors, false_emotions, neutral = [], [], [], []
     at = LABELS.index(NEUTRAL)
-    for fold, clips, predictions in parts:
+    for fold, clips, predictions, shares in parts:
         shifted = predictions * np.where(np.arange(len(LABELS)) == at, factor, 1.0)
         shifted /= shifted.sum(axis=1, keepdims=True)
         names = np.array([clip.corpus for clip in clips])
         own = ~np.isin(names, [*fold.emotional, *fold.ordinary])
         own &= [bool(clip.label) for clip in clips]
         own_labels = label_indices([clip for clip, is_own in zip(clips, own) if is_own])
+        if soften and shares.any():
+            limit, slope = familiarity.rule(shares[own])
+            factors = np.exp(slope * np.maximum(0, shares - limit))
+            shifted = temperature_scaled(shifted, factors[:, None])
         temperature = caution * fit_temperature(own_labels, shifted[own])
         calibrated = temperature_scaled(shifted, temperature)
         known_errors.append(expected_calibration_error(own_labels, calibrated[own]))
@@ -307,16 +379,14 @@ def measure(
     )
 
 
-def with_known_neutral(
-    parts: Sequence[tuple[Fold, list[Clip], NDArray[np.float64]]],
-) -> dict[str, float]:
+def with_known_neutral(parts: Sequence[Part]) -> dict[str, float]:
     """UAR by corpus left out, had each speaker's neutral clips been known beforehand.
 
     The mean of their logits is made that of neutral clips of the corpora learned from, and all
     clips of the speaker move with it. A speaker without neutral clips stays as predicted.
     """
     uars = {}
-    for fold, clips, predictions in parts:
+    for fold, clips, predictions, _ in parts:
         logits = np.log(np.maximum(predictions, 1e-9))
         neutral = np.array([clip.label == NEUTRAL for clip in clips])
         own = np.array([clip.corpus in fold.emotional for clip in clips])
@@ -390,14 +460,17 @@ def main() -> None:
     calibrations = {}
     neutral_known = {}
     for name in names:
-        parts = [(fold, *run(bench, name, number)) for number, fold in enumerate(folds)]
+        parts = [run(bench, name, number) for number in range(len(folds))]
         prior = float(np.exp(neutral_shift(RECIPES[name])))
         at_factors = [measure(parts, prior * factor) for factor in FACTORS]
         frontiers[name] = [
             (figures.false_emotions, float(np.mean(list(figures.left_out.values()))))
             for figures in at_factors
         ]
-        calibrations[name] = [measure(parts, prior, caution) for caution in CAUTIONS]
+        calibrations[name] = [
+            (measure(parts, prior, caution, soften=False), measure(parts, prior, caution))
+            for caution in CAUTIONS
+        ]
         neutral_known[name] = with_known_neutral(parts)
         print(rows(RECIPES[name].title, measure(parts, prior), corpora), flush=True)
     for name, points in frontiers.items():
@@ -405,11 +478,18 @@ def main() -> None:
         print(f"\n{RECIPES[name].title}, false emotions and UAR: {shown}")
         uars = ", ".join(f"{100 * uar:.1f}" for uar in neutral_known[name].values())
         print(f"UAR, were the speakers' neutral clips known: {uars}")
-        print("temperature times: expected calibration error left out, known; false emotions")
-        for caution, figures in zip(CAUTIONS, calibrations[name]):
+        print(
+            "temperature times: expected calibration error left out, known; false emotions; "
+            "then where the unfamiliar is softened"
+        )
+        for caution, pair in zip(CAUTIONS, calibrations[name]):
             print(
-                f"{caution:g}: {figures.calibration_error:.3f}, "
-                f"{figures.known_calibration_error:.3f}; {100 * figures.false_emotions:.0f} %"
+                f"{caution:g}: "
+                + " -> ".join(
+                    f"{figures.calibration_error:.3f}, {figures.known_calibration_error:.3f}; "
+                    f"{100 * figures.false_emotions:.0f} %"
+                    for figures in pair
+                )
             )
     if arguments.plot:
         draw(frontiers, arguments.plot)

@@ -20,10 +20,16 @@ if TYPE_CHECKING:
 # In cells of a terminal.
 _BAR_CELLS = 20
 _PERCENT_CELLS = 6
-_VERDICT_CELLS = len("no emotion (uncertain)")
+_VERDICT_CELLS = len("no emotion (unfamiliar)")
 _MIN_NAME_CELLS = 8
+_TEXT_CELLS = 80
 _UNLIMITED = 1 << 16
 _GAP = "  "
+
+_UNFAMILIAR = (
+    "The model learned from no voice, room or microphone like this, where it is seldom right. "
+    "What helps: ser-edge adapt. --accept-unfamiliar answers all the same."
+)
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 # From Okabe and Ito's palette for colour-blind readers, as near as 256 colours come to it.
@@ -169,6 +175,10 @@ class Table:
             f"{percent(score)}"
             for label, score in ranking
         ]
+        if result.reason == "unfamiliar":
+            import textwrap
+
+            lines += textwrap.wrap(_UNFAMILIAR, columns() or _TEXT_CELLS)
         click.echo("\n".join(lines))
 
     def _line(

@@ -35,11 +35,13 @@ def test_corpora_apart_and_together() -> None:
         scored=np.ones(3, dtype=np.bool_),
         passed=np.array([True, False, True]),
         predicted=np.array([0, predictions.NO_LABEL, 0]),
+        unfamiliar=np.array([False, True, False]),
     )
     reports = group_reports(np.array([0, 0, 1]), given, clips)
     assert list(reports) == ["x", "y", ALL]
     assert reports["x"].accuracy.accuracy == 0.5
     assert (reports["x"].answered, reports["x"].accuracy_answered) == (0.5, 1.0)
+    assert (reports["x"].unfamiliar, reports["y"].unfamiliar) == (0.5, 0.0)
     assert reports["y"].intervals is None
     assert reports[ALL].accuracy.speakers == 3  # both corpora have a speaker 1
     assert reports[ALL].speech == pytest.approx(2 / 3)
@@ -56,7 +58,8 @@ def test_groups_are_what_is_asked_for(by: str, names: list[str]) -> None:
         for speaker, gender in (("anna", "F"), ("eve", ""))
     ]
     yes = np.array([True, True])
-    given = predictions.Predictions(np.array([[0.9, 0.1], [0.2, 0.8]]), yes, yes, np.array([0, 1]))
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8]])
+    given = predictions.Predictions(probabilities, yes, yes, np.array([0, 1]), ~yes)
     reports = group_reports(np.array([0, 0]), given, clips, by=by)
     assert [name for name in reports if name != ALL] == names
     accuracies = [reports[name].accuracy.accuracy for name in names]
