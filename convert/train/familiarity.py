@@ -17,9 +17,9 @@ from ser_edge.model import Model
 from ..corpus.clips import Clip
 
 # Chosen on corpora left out of training, see docs/training.md.
-COMPONENTS = 48
-USUAL = 0.9  # share of new speakers of the corpora learned from whose clips are not softened
-STEEPNESS = 0.8  # of the temperature's logarithm, for as much as lies between the median and USUAL
+COMPONENTS = 64
+STEEPNESS = 0.6  # of the temperature's logarithm, from the first to the second of these quantiles
+QUANTILES = (0.5, 0.9)  # of clips of new speakers of the corpora learned from
 
 _LARGEST = 127  # of int8
 _LEAST_SPREAD = 1e-3  # of the shares of new speakers
@@ -75,11 +75,10 @@ def rule(shares: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
     Example:
         >>> limit, slope = rule([0.2, 0.3, 0.4])
         >>> round(limit, 3), round(slope, 3)
-        (0.38, 10.0)
+        (0.3, 7.5)
     """
-    middle, limit = np.quantile(shares, (0.5, USUAL))
-    slope = STEEPNESS / max(float(limit - middle), _LEAST_SPREAD)
-    return float(limit), slope
+    limit, far = (float(share) for share in np.quantile(shares, QUANTILES))
+    return limit, STEEPNESS / max(far - limit, _LEAST_SPREAD)
 
 
 def principal_components(embeddings: NDArray[np.float64]) -> NDArray[np.int8]:

@@ -66,7 +66,7 @@ def _page(description: dict[str, Any], frontend: FrontendSpec) -> Iterator[str]:
         "file": f"{description['file']} ({description['size'] / 1000:.0f} KB)",
         "emotions": description["labels"],
         "input": _input(frontend),
-        "decision": _decision(description["decision"], frontend),
+        "decision": _decision(description, frontend),
         "weights": description["quantization"],
         "runs in": description["runtime"],
         "licence": description.get("licence"),
@@ -96,12 +96,14 @@ def _input(frontend: FrontendSpec) -> str:
     return f"{windows} at {frontend.sample_rate} Hz, resampled by {frontend.res_type}"
 
 
-def _decision(decision: dict[str, Any], frontend: FrontendSpec) -> str:
+def _decision(description: dict[str, Any], frontend: FrontendSpec) -> str:
+    decision = description["decision"]
     windows = "of a stream, a window" if frontend.first_only else "a window"
     hop = f"{windows} every {decision['window_hop_seconds']:g} s"
     if not decision["threshold"]:
         return hop
-    return f"{hop}; 'uncertain' below {_percent(decision['threshold'])}"
+    below = f"{hop}; 'uncertain' below {_percent(decision['threshold'])}"
+    return below if description.get("familiarity") is None else f"{below}, 'unfamiliar' sooner"
 
 
 def _profile(profile: dict[str, Any]) -> str:
