@@ -135,7 +135,7 @@ class Metadata(NamedTuple):
             reference=_parse_reference(entry.value("reference", None), len(labels)),
             embedding=embedding,
             utterance_embedding=utterance_embedding,
-            familiarity=_parse_familiarity(entry, utterance_embedding),
+            familiarity=_parse_familiarity(entry, utterance_embedding, version),
             neutral_log_probabilities=_parse_log_probabilities(entry, len(labels)),
             details=entry.rest(),
         )
@@ -196,8 +196,10 @@ def _parse_embedding(metadata: Object, key: str, version: int) -> Embedding | No
     return embedding
 
 
-def _parse_familiarity(metadata: Object, embedding: Embedding | None) -> Familiarity | None:
-    data = metadata.value("familiarity", None)
+def _parse_familiarity(
+    metadata: Object, embedding: Embedding | None, version: int
+) -> Familiarity | None:
+    data = metadata.value("familiarity", None) if version >= _FIRST_WITH_EMBEDDINGS else None
     if data is None:
         return None
     if embedding is None:

@@ -54,7 +54,7 @@ _SHARPNESS_PRECISION = 20.0  # of the logarithm, as above: so many clips would w
 _SHARPNESSES = np.exp(np.linspace(np.log(0.4), np.log(2.0), 33))
 # Nats by which the scores of one voice's neutral clips differ from those of other voices, whom the
 # model judges well all the same. What exceeds it is corrected (soft thresholding, Donoho 1995).
-_VOICE_SPREAD = 1.25
+_VOICE_SPREAD = 1.6
 # For a model that does not say what others get: then the correction is small.
 _NEUTRAL_BIAS_VARIANCE = 0.1
 _NEUTRAL_WEIGHTS_VARIANCE = 0.3

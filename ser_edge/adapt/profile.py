@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ser_edge.errors import ModelError, ProfileError
+from ser_edge.files import draft
 from ser_edge.model import softmax
 from ser_edge.schema import Object, parse_json
 
@@ -143,8 +144,6 @@ class Profile(NamedTuple):
         Raises:
             OSError: the file cannot be written.
         """
-        from ser_edge.files import draft
-
         text = json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":"))
         with draft(path) as unfinished:
             unfinished.write_text(f"{text}\n", encoding="utf-8")

@@ -45,7 +45,7 @@ class Listener(recording.Embedder):
             >>> from ser_edge import Classifier
             >>> [u] = Classifier.bundled().utterances("tests/data/synthetic.wav")
             >>> round(u.end - u.start, 1)
-            2.5
+            2.9
         """
         recording.check_source(source, None, "utterances")
         return self._utterances(source, channel, ffmpeg, on_chunk)

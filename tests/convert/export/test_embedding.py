@@ -122,7 +122,8 @@ def test_statistics_are_those_of_the_clips(content, metadata, toy_clips: list[Cl
 
 def test_the_command_adds_them_from_the_weights_that_a_model_has(tmp_path, toy_clips):
     flatbuffer, metadata = bundled()
-    plain = {**metadata, "embedding": None, "utterance_embedding": None, "training": {}}
+    outputs = ("embedding", "utterance_embedding", "familiarity")
+    plain = {**metadata, **dict.fromkeys(outputs), "training": {}}
     from ser_edge.convert.package import pack
 
     source, output = tmp_path / "plain.tflite", tmp_path / "new.tflite"
