@@ -49,14 +49,18 @@ def test_a_few_samples_at_any_rate(size: int, sample_rate: int, ungated: Classif
 
 
 def test_uncertain_keeps_its_scores(ungated: Classifier) -> None:
-    sure = ungated.classify_samples(voice(2.0), RATE)
+    def at(threshold: float) -> Result:
+        classifier = Classifier(
+            ungated.model, threshold=threshold, gate="off", accept_unfamiliar=True
+        )
+        return classifier.classify_samples(voice(2.0), RATE)
+
+    sure = at(0.0)
     assert sure.confidence is not None
-    above = Classifier(ungated.model, threshold=sure.confidence + 1e-6, gate="off")
-    unsure = above.classify_samples(voice(2.0), RATE)
+    unsure = at(sure.confidence + 1e-6)
     assert (unsure.label, unsure.reason) == (None, "uncertain")
     assert (unsure.confidence, unsure.scores) == (sure.confidence, sure.scores)
-    exactly = Classifier(ungated.model, threshold=sure.confidence, gate="off")
-    assert exactly.classify_samples(voice(2.0), RATE) == sure
+    assert at(sure.confidence) == sure
 
 
 def test_the_threshold_is_the_models_own_unless_given() -> None:
