@@ -148,7 +148,8 @@ class Model:
             return np.stack([self._probabilities(raw)] * 2)
         raw, activation = self._run(features, [self._output, self._embeddings[1]])
         probabilities = self._probabilities(raw)
-        unfamiliarity = self._subspace.unfamiliarity(self._standardized(activation, 1))
+        embedding = _dequantized(activation, self._embeddings[1])
+        unfamiliarity = self._subspace.unfamiliarity(self._standardized(embedding, 1))
         softened = temperature_scaled(probabilities, familiarity.softening(unfamiliarity))
         return np.stack([softened, probabilities])
 
@@ -166,7 +167,7 @@ class Model:
         vectors = [
             _dequantized(values, tensor) for values, tensor in zip(activations, self._embeddings)
         ]
-        inputs = [self._standardized(values, place) for place, values in enumerate(activations)]
+        inputs = [self._standardized(vector, place) for place, vector in enumerate(vectors)]
         return Observation(
             self._probabilities(raw),
             np.concatenate(inputs),
@@ -186,10 +187,10 @@ class Model:
                 "convert it again"
             )
 
-    def _standardized(self, activation: npt.NDArray[Any], place: int) -> npt.NDArray[np.float64]:
+    def _standardized(self, vector: npt.NDArray[np.float64], place: int) -> npt.NDArray[np.float64]:
         """The units of an embedding, the first or the second, less their mean and of one scale."""
         mean, scale, limit = self._scaling[place]
-        scaled = (_dequantized(activation, self._embeddings[place]) - mean) * scale
+        scaled = (vector - mean) * scale
         if not np.isfinite(scaled).all():
             raise ModelError(f"{self.path}: the model's embedding is not finite")
         clipped: npt.NDArray[np.float64] = np.clip(scaled, -limit, limit)

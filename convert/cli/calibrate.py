@@ -7,19 +7,13 @@ from pathlib import Path
 
 import click
 
-from .options import model_argument, progress
+from .options import model_argument, progress, rewritten_option
 
 
 @click.command()
 @model_argument
 @click.argument("index", required=False, type=click.Path(exists=True, path_type=Path))
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
-    help="The model file to write; it may be the same.",
-)
+@rewritten_option
 @click.option(
     "--ordinary",
     type=click.Path(exists=True, path_type=Path),

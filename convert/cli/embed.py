@@ -12,19 +12,13 @@ from ser_edge import model_file
 from ser_edge.errors import SerEdgeError
 
 from ..corpus.clips import Clip, read_index
-from .options import model_argument, progress
+from .options import model_argument, progress, rewritten_option
 
 
 @click.command()
 @model_argument
 @click.argument("index", required=False, type=click.Path(exists=True, path_type=Path))
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
-    help="The model file to write; it may be the same.",
-)
+@rewritten_option
 @click.option(
     "--layer",
     help="Whose activation is the embedding.  [default: the last hidden layer]",

@@ -24,6 +24,14 @@ def model_argument(command: Any) -> Any:
     return click.argument("model", metavar="NAME-OR-FILE", callback=_model_path)(command)
 
 
+rewritten_option = click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The model file to write; it may be the same.",
+)
+
 architecture_option = click.option(
     "--architecture",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
