@@ -109,7 +109,7 @@ def benchmark(
         _write_wav(path, _RATE, _SECONDS)
         # First, for Linux counts this process's own memory as its children's, too.
         cold_starts = [_cold_start(model, profile, path) for _ in range(_COLD_STARTS)]
-        classifier = load_classifier(model, profile=profile, num_threads=threads)
+        classifier = load_classifier(model, profile=profile, threads=threads)
         loaded = classifier.model
         seconds = loaded.metadata.frontend.window_seconds
         whole = loaded.frontend.spec.offset + seconds

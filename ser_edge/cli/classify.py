@@ -12,6 +12,7 @@ import click
 from ser_edge.audio.pcm import Contradiction, RawFormat
 from ser_edge.cli.options import (
     EXIT_FAILED,
+    Decision,
     archive_options,
     channel_option,
     complain,
@@ -66,12 +67,7 @@ if TYPE_CHECKING:
 @archive_options
 def classify(
     paths: tuple[str, ...],
-    model: str,
-    profile: str | None,
-    threshold: tuple[tuple[str | None, float], ...],
-    threads: int,
-    gate: str,
-    accept_unfamiliar: bool,
+    decision: Decision,
     json: bool,
     csv: bool,
     top: int | None,
@@ -146,20 +142,13 @@ def classify(
     from ser_edge.audio import open_audio
     from ser_edge.cli.show.view import View
 
-    classifier = load_classifier(
-        model,
-        profile=profile,
-        threshold=threshold,
-        num_threads=threads,
-        gate=gate,
-        accept_unfamiliar=accept_unfamiliar,
-    )
+    classifier = load_classifier(**decision._asdict())
     if (labels or vtt) and len(files) + len(unlisted) > 1:
         raise click.UsageError("--labels and --vtt are for one recording")
     pictures = None if plot is None else _pictures(plot, paths, classifier.labels)
     writer: Writer
     if json:
-        writer = JsonLines(origin(classifier, profile))
+        writer = JsonLines(origin(classifier, decision.profile))
     elif csv:
         writer = Csv(classifier.labels)
     elif labels or vtt:
@@ -202,7 +191,7 @@ def classify(
             if tally is not None:
                 click.echo(str(tally))
         else:
-            source = origin(classifier, profile)
+            source = origin(classifier, decision.profile)
             code = to_file(output, source, worker, files, jobs, resume, retry_errors)
         return code or (EXIT_FAILED if unlisted else 0)
 

@@ -14,6 +14,7 @@ from ser_edge.audio.pcm import Contradiction, RawFormat
 from ser_edge.cli.live import live_options, open_microphone, open_pipe, open_publisher
 from ser_edge.cli.options import (
     EXIT_FAILED,
+    Decision,
     complain,
     decision_options,
     load_classifier,
@@ -40,12 +41,7 @@ if TYPE_CHECKING:
 @top_option
 def listen(
     source: str | None,
-    model: str,
-    profile: str | None,
-    threshold: tuple[tuple[str | None, float], ...],
-    threads: int,
-    gate: str,
-    accept_unfamiliar: bool,
+    decision: Decision,
     list_devices: bool,
     device: str | None,
     rate: int | None,
@@ -85,14 +81,7 @@ def listen(
         raise click.UsageError("--json and --csv exclude each other")
     if list_devices:
         return _list_devices()
-    classifier = load_classifier(
-        model,
-        profile=profile,
-        threshold=threshold,
-        num_threads=threads,
-        gate=gate,
-        accept_unfamiliar=accept_unfamiliar,
-    )
+    classifier = load_classifier(**decision._asdict())
     table = Table([], windows=False, labels=classifier.labels, top=top)
     rows = Csv(classifier.labels, origin="time") if csv else None
     meter = _meter(channel)
@@ -129,7 +118,7 @@ def listen(
             for result in told(windows, only_changes=only_changes, hold=hold, cooldown=cooldown):
                 now = datetime.now(timezone.utc)
                 moment = now.isoformat(timespec="milliseconds")
-                message = result_json(result, **origin(classifier, profile), time=moment)
+                message = result_json(result, **origin(classifier, decision.profile), time=moment)
                 if meter is not None:
                     meter.clear()
                 if json:

@@ -6,7 +6,8 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import click
 
@@ -94,8 +95,26 @@ class _Threshold(click.ParamType):  # type: ignore[type-arg]  # generic in newer
         return (label if found else None), threshold
 
 
-def decision_options(command: Any) -> Any:
-    """The options that choose a model and how it decides."""
+class Decision(NamedTuple):
+    """What :func:`decision_options` choose, by the names of :func:`load_classifier`."""
+
+    model: str
+    profile: str | None
+    threshold: tuple[tuple[str | None, float], ...]
+    threads: int
+    gate: str
+    accept_unfamiliar: bool
+
+
+def decision_options(command: Callable[..., Any]) -> Any:
+    """The options that choose a model and how it decides; the command gets a ``decision``."""
+
+    @wraps(command)
+    def decided(**options: Any) -> Any:
+        values = {name: options.pop(name) for name in Decision._fields}
+        return command(decision=Decision(**values), **options)
+
+    decorated: Any = decided
     for option in (
         threads_option,
         click.option(
@@ -123,8 +142,8 @@ def decision_options(command: Any) -> Any:
         profile_option,
         model_option("A model that comes with the package, or a .tflite of ser-edge-convert."),
     ):
-        command = option(command)
-    return command
+        decorated = option(decorated)
+    return decorated
 
 
 def archive_options(command: Any) -> Any:
@@ -171,7 +190,7 @@ def load_classifier(
     *,
     profile: str | None = None,
     threshold: Sequence[tuple[str | None, float]] = (),
-    num_threads: int = 1,
+    threads: int = 1,
     gate: str = GATES[0],
     accept_unfamiliar: bool = False,
 ) -> Classifier:
@@ -188,7 +207,7 @@ def load_classifier(
     try:
         classifier = Classifier.from_file(
             path,
-            num_threads=num_threads,
+            num_threads=threads,
             threshold=plain,
             thresholds={str(label): value for label, value in by_label.items()},
             gate=gate,

@@ -13,6 +13,7 @@ from ser_edge.audio.pcm import RawFormat
 from ser_edge.cli.live import live_options, open_microphone, open_pipe, open_publisher
 from ser_edge.cli.options import (
     EXIT_FAILED,
+    Decision,
     complain,
     decision_options,
     load_classifier,
@@ -112,12 +113,7 @@ def serve(
     listen: str | None,
     history: str | None,
     history_days: float,
-    model: str,
-    profile: str | None,
-    threshold: tuple[tuple[str | None, float], ...],
-    threads: int,
-    gate: str,
-    accept_unfamiliar: bool,
+    decision: Decision,
     rate: int | None,
     channels: int | None,
     format: str | None,
@@ -163,15 +159,8 @@ def serve(
             f"{host} can be reached from outside: --token-file names a secret that clients have to "
             "know, --no-auth lets everybody in"
         )
-    classifier = load_classifier(
-        model,
-        profile=profile,
-        threshold=threshold,
-        num_threads=threads,
-        gate=gate,
-        accept_unfamiliar=accept_unfamiliar,
-    )
-    known = _profiles(profiles, profile)
+    classifier = load_classifier(**decision._asdict())
+    known = _profiles(profiles, decision.profile)
     stop = Stop()
     with ExitStack() as stack:
         try:
@@ -181,9 +170,9 @@ def serve(
                 f"{host}, port {port}: {error.strerror or error}", param_hint="--host, --port"
             ) from None
         service = Service(
-            _settings(classifier, threshold, known),
+            _settings(classifier, decision.threshold, known),
             workers=_workers() if workers is None else workers,
-            profile=None if profile is None else profile_name(profile),
+            profile=None if decision.profile is None else profile_name(decision.profile),
             guard=_guard(token_file, allow_host),
             max_body=int(1e6 * max_mb),
             history=None if history is None else _history(history, history_days),
