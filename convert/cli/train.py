@@ -15,6 +15,8 @@ from .. import frontends
 from ..train import architectures
 from .options import figure_for, progress, seed_option
 
+LABELLED = "labelled"  # for all corpora that have labels
+
 
 @click.command()
 @click.argument("index", required=False, type=click.Path(path_type=Path))
@@ -73,8 +75,9 @@ from .options import figure_for, progress, seed_option
     "--second",
     multiple=True,
     metavar="NAME",
-    help="Train a second network on this corpus alone, again for more of them: the model is the "
-    "mean of both, more often right and twice as large. [default: one network]",
+    help="Train a second network on this corpus alone, again for more of them, or on 'labelled', "
+    "which is all but ordinary speech: the model is the mean of both, more often right and twice "
+    "as large. [default: one network]",
 )
 @click.option(
     "--second-weight",
@@ -163,7 +166,7 @@ def train(
     """
     # Read by libraries when they are loaded; the processes that compute features inherit it.
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-    from ..corpus.clips import choose, read_index, read_ordinary
+    from ..corpus.clips import choose, corpora_with_labels, read_index, read_ordinary
     from ..evaluate import curves
     from ..train import config, dataset, fit, pipeline
 
@@ -171,8 +174,9 @@ def train(
     figure = None if picture is None else figure_for(picture)
     cache = cache or dataset.default_cache()
     clips = [*read_index(index), *(read_ordinary(ordinary) if ordinary else [])]
+    clips = choose(clips, corpora)
     metadata = pipeline.train(
-        choose(clips, corpora),
+        clips,
         frontends.read(frontend_file) if frontend_file else frontends.preset(preset),
         pipeline.configure(
             architecture,
@@ -184,7 +188,7 @@ def train(
         copies=copies,
         cache=cache,
         sounds=sounds,
-        second=second,
+        second=corpora_with_labels(clips) if second == (LABELLED,) else second,
         second_weight=second_weight,
         resume=resume,
         jobs=jobs,

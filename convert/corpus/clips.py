@@ -195,6 +195,17 @@ def choose(clips: Sequence[Clip], corpora: Sequence[str]) -> list[Clip]:
     ]
 
 
+def corpora_with_labels(clips: Sequence[Clip]) -> list[str]:
+    """The corpora with labelled training clips: all but ordinary speech.
+
+    Example:
+        >>> corpora_with_labels([Clip(Path("a.wav"), "toy", "anna", "happy", "train")])
+        ['toy']
+    """
+    train = (clip for clip in clips if clip.split == "train" and clip.label)
+    return list(dict.fromkeys(clip.corpus for clip in train))
+
+
 def labels_of(clips: Sequence[Clip]) -> tuple[str, ...]:
     """The labels that occur: those of the bundled models in their order, then others by alphabet.
 

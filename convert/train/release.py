@@ -21,7 +21,14 @@ from ser_edge.frontend import FrontendSpec
 from ser_edge.metadata import Metadata
 from ser_edge.model import temperature_scaled
 
-from ..corpus.clips import LICENCES, Clip, label_indices, shares_speakers, spread
+from ..corpus.clips import (
+    LICENCES,
+    Clip,
+    corpora_with_labels,
+    label_indices,
+    shares_speakers,
+    spread,
+)
 from ..evaluate.metrics import (
     expected_calibration_error,
     fit_temperature,
@@ -54,7 +61,7 @@ def check_splits(clips: Sequence[Clip]) -> None:
             the split "dev".
     """
     clips = [clip for clip in clips if clip.label]
-    learned = _learned(clips)
+    learned = corpora_with_labels(clips)
     if not learned:
         raise SerEdgeError("no clip of the index is in the split 'train'")
     if not any(clip.split == "dev" and clip.corpus in learned for clip in clips):
@@ -133,7 +140,7 @@ def calibrate(
     check_splits(clips)
     dev = [clip for clip in clips if clip.split == "dev" and clip.label]
     ordinary = [clip for clip in clips if clip.split == "dev" and not clip.label]
-    learned = _learned([clip for clip in clips if clip.label])
+    learned = corpora_with_labels(clips)
     own = np.array([clip.corpus in learned for clip in dev])
     own_clips = [clip for clip in dev if clip.corpus in learned]
     neutral_clips = [clip for clip in own_clips if clip.label == NEUTRAL]
@@ -255,7 +262,7 @@ def describe_training(clips: Sequence[Clip]) -> list[dict[str, Any]]:
             "speakers": len({clip.speaker for clip in train if clip.corpus == corpus}),
             "clips": sum(clip.corpus == corpus for clip in train),
         }
-        for corpus in _learned(train)
+        for corpus in dict.fromkeys(clip.corpus for clip in train)
     ]
 
 
@@ -276,8 +283,3 @@ def speaker_weights(clips: Sequence[Clip]) -> NDArray[np.float64]:
     names = [(clip.corpus, clip.speaker) for clip in clips]
     sizes = Counter(names)
     return np.array([len(names) / len(sizes) / sizes[name] for name in names])
-
-
-def _learned(clips: Sequence[Clip]) -> list[str]:
-    """The corpora with training clips."""
-    return list(dict.fromkeys(clip.corpus for clip in clips if clip.split == "train"))

@@ -12,6 +12,8 @@ from click.testing import CliRunner
 
 from ser_edge.convert.cli import main
 from ser_edge.convert.corpus.clips import Clip
+from ser_edge.convert.train import pipeline
+from ser_edge.errors import SerEdgeError
 from ser_edge.model import Model
 
 
@@ -99,6 +101,25 @@ def test_a_second_network_makes_one_model_of_two(toy_clips: list[Clip], tmp_path
     logs = [cache / "runs" / "toy" / name for name in ("log.jsonl", "second/log.jsonl")]
     losses = [json.loads(log.read_text())["loss"] for log in logs]
     assert losses[0] != losses[1]
+
+
+def test_a_second_network_of_all_that_is_labelled_leaves_ordinary_speech_out(
+    toy_clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = write_index(toy_clips, tmp_path)
+    ordinary = tmp_path / "ordinary.csv"
+    ordinary.write_text(f"path,corpus,speaker\n{toy_clips[0].path},phones,\n")
+    asked: list[tuple[set[str], list[str]]] = []
+
+    def train(clips: list[Clip], *_: Any, second: list[str], **__: Any) -> None:
+        asked.append(({clip.corpus for clip in clips}, second))
+        raise SerEdgeError("that is enough")
+
+    monkeypatch.setattr(pipeline, "train", train)
+    words = ["train", str(index), "--ordinary", str(ordinary), "--output", "x.tflite"]
+    result = CliRunner().invoke(main, [*words, "--second", "labelled"])
+    assert "that is enough" in result.output
+    assert asked == [({"toy", "phones"}, ["toy"])]
 
 
 @pytest.mark.parametrize(
