@@ -87,6 +87,12 @@ LABELLED = "labelled"  # for all corpora that have labels
     help="Of the second network in the mean: more of it is less neutral.",
 )
 @click.option(
+    "--neutral-shift",
+    type=float,
+    help="With --ordinary: added to neutral's logit; less of it is less neutral. [default: -0.5, "
+    "with --second 0]",
+)
+@click.option(
     "--ordinary",
     type=click.Path(exists=True, path_type=Path),
     metavar="INDEX",
@@ -140,6 +146,7 @@ def train(
     corpora: tuple[str, ...],
     second: tuple[str, ...],
     second_weight: float,
+    neutral_shift: float | None,
     ordinary: Path | None,
     sounds: Path | None,
     with_teacher: bool,
@@ -190,6 +197,7 @@ def train(
         sounds=sounds,
         second=corpora_with_labels(clips) if second == (LABELLED,) else second,
         second_weight=second_weight,
+        neutral_shift=neutral_shift,
         resume=resume,
         jobs=jobs,
         progress=progress,

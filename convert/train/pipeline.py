@@ -60,6 +60,7 @@ def train(
     sounds: Path | None = None,
     second: Sequence[str] = (),
     second_weight: float = architectures.SECOND_WEIGHT,
+    neutral_shift: float | None = None,
     resume: bool = False,
     jobs: int = 2,
     progress: Progress = lambda what: lambda done, total: None,
@@ -81,6 +82,8 @@ def train(
         second: corpora that a second network learns from alone; the model's logits are then a
             mean of both networks'.
         second_weight: of the second network in that mean, from 0 to 1.
+        neutral_shift: added to neutral's logit where ordinary speech was learned from; by default
+            :data:`.labels.NEUTRAL_SHIFT`, and nothing where there is a second network.
         resume: go on from the last checkpoint of the run.
         jobs: processes that compute.
         progress: makes the callbacks for the slow parts.
@@ -104,6 +107,10 @@ def train(
     folder = run_folder(cache, name)
     everything = frozenset(clip.corpus for clip in clips)
     networks = [Network(list(clips), everything, folder)]
+    if not any(clip.split == "train" and not clip.label for clip in clips):
+        neutral_shift = 0.0
+    elif neutral_shift is None:
+        neutral_shift = 0.0 if second else NEUTRAL_SHIFT
     if second:
         networks.append(Network(list(clips), frozenset(second), folder / SECOND))
     teacher_card: dict[str, Any] = {}
@@ -116,7 +123,8 @@ def train(
     used: dict[str, Any] = {"cache": cache, "copies": copies, "sounds": sounds, "jobs": jobs}
     spec = normalized(spec, dataset.load(clips, spec, progress=progress("features"), **used))
     network.train(networks, spec, config, resume=resume, report=report, **used)
-    model = trained([one.folder for one in networks], clips, second_weight)
+    folders = [one.folder for one in networks]
+    model = trained(folders, second_weight=second_weight, neutral_shift=neutral_shift)
     labels = fit.labels(folder)
     flatbuffer = quantized(model)
     return release.calibrate_and_pack(
@@ -137,10 +145,11 @@ def train(
                 "augmented_copies": copies,
                 "config": asdict(config),
                 **({"second": list(second), "second_weight": second_weight} if second else {}),
+                "neutral_shift": neutral_shift,
                 **teacher_card,
             },
             "source_sha256": hashlib.sha256(
-                b"".join((one.folder / fit.WEIGHTS).read_bytes() for one in networks)
+                b"".join((folder / fit.WEIGHTS).read_bytes() for folder in folders)
             ).hexdigest(),
         },
         clips,
@@ -159,24 +168,25 @@ def normalized(spec: dict[str, Any], data: dataset.Dataset) -> dict[str, Any]:
     return FrontendSpec.parse(spec).with_normalization(**normalization).to_dict()
 
 
-def trained(folders: Sequence[Path], clips: Sequence[Clip], second_weight: float) -> Any:
+def trained(folders: Sequence[Path], *, second_weight: float, neutral_shift: float) -> Any:
     """The network of a model, from those of the one or two that were trained.
 
     Args:
         folders: of the networks, as :func:`fit.train` left them.
-        clips: that the first one learned from, and others.
         second_weight: see :func:`train`.
+        neutral_shift: the number; see :func:`train`.
 
     Returns:
         A ``keras.Model`` (Keras 2).
     """
     networks = [fit.load(folder) for folder in folders]
+    model = networks[0]
     if len(networks) > 1:
-        return architectures.joined(networks, (1 - second_weight, second_weight))
-    if any(clip.split == "train" and not clip.label for clip in clips):
+        model = architectures.joined(networks, (1 - second_weight, second_weight))
+    if neutral_shift:
         neutral = fit.labels(folders[0]).index(NEUTRAL)
-        architectures.shift_logit(networks[0], neutral, NEUTRAL_SHIFT)
-    return networks[0]
+        architectures.shift_logit(model, neutral, neutral_shift)
+    return model
 
 
 def run_folder(cache: Path, name: str) -> Path:

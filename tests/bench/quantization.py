@@ -1,7 +1,8 @@
 """What the quantization of a trained model costs, corpus by corpus.
 
     python -m tests.bench.quantization [--index FOLDER] [--cache FOLDER] [--ordinary INDEX]
-        [--sounds FOLDER] [--copies N] [--corpus NAME] [--second-weight WEIGHT] NAME ...
+        [--sounds FOLDER] [--copies N] [--corpus NAME] [--second-weight WEIGHT]
+        [--neutral-shift SHIFT] NAME ...
 
 Needs the cache of `ser-edge-convert train --name NAME`, default front end, and its options. The
 float model and the quantized one, converted as by that command, get the same features of the dev
@@ -51,6 +52,7 @@ def compare(
     copies: int,
     sounds: Path | None,
     second_weight: float,
+    neutral_shift: float,
     cache: Path,
 ) -> list[str]:
     """The table's rows for one run."""
@@ -61,7 +63,7 @@ def compare(
     matrices = dataset.normalize(data.dev[rows_of_labels], pipeline.normalized(spec, data))
     folder = pipeline.run_folder(cache, name)
     folders = [path for path in (folder, folder / pipeline.SECOND) if path.is_dir()]
-    model = pipeline.trained(folders, clips, second_weight)
+    model = pipeline.trained(folders, second_weight=second_weight, neutral_shift=neutral_shift)
     measured = [
         measure_by_corpus(
             label_indices(dev),
@@ -93,13 +95,13 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=6, help="as for train")
     parser.add_argument("--corpus", action="append", default=[], help="as for train")
     parser.add_argument("--second-weight", type=float, default=architectures.SECOND_WEIGHT)
+    parser.add_argument("--neutral-shift", type=float, default=0.0)
     parser.add_argument("names", metavar="NAME", nargs="+", help="of the runs")
     arguments = parser.parse_args()
     ordinary = read_ordinary(arguments.ordinary) if arguments.ordinary else []
     clips = choose([*read_index(arguments.index), *ordinary], arguments.corpus)
-    used = {
-        name: getattr(arguments, name) for name in ("copies", "sounds", "second_weight", "cache")
-    }
+    options = ("copies", "sounds", "second_weight", "neutral_shift", "cache")
+    used = {name: getattr(arguments, name) for name in options}
     print("| run | corpus | UAR, accuracy of the float model (%) | quantized | clips |")
     print("|---|---|---|---|---|")
     for name in arguments.names:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -22,6 +23,13 @@ def write_index(clips: list[Clip], folder: Path) -> Path:
     lines = ["path,corpus,speaker,label,split", *(",".join(map(str, row)) for row in rows)]
     index = folder / "index.csv"
     index.write_text("\n".join(lines) + "\n")
+    return index
+
+
+def write_ordinary(clips: list[Clip], folder: Path) -> Path:
+    index = folder / "ordinary.csv"
+    rows = [f"{clip.path},phones,\n" for clip in clips]
+    index.write_text("path,corpus,speaker\n" + "".join(rows))
     return index
 
 
@@ -82,10 +90,11 @@ def test_a_second_network_makes_one_model_of_two(toy_clips: list[Clip], tmp_path
     pytest.importorskip("tensorflow")
     other = [replace(clip, corpus="other") for clip in toy_clips[:12]]
     index = write_index([*toy_clips[12:], *other], tmp_path)
+    ordinary = write_ordinary(toy_clips[:6], tmp_path)
     output, cache = tmp_path / "toy.tflite", tmp_path / "cache"
     command = [sys.executable, "-m", "ser_edge.convert", "train", str(index), "--no-teacher"]
     command += ["--architecture", "slim", "--second", "other", "--output", str(output)]
-    command += ["--second-weight", "0.25"]
+    command += ["--second-weight", "0.25", "--neutral-shift", "-0.25", "--ordinary", str(ordinary)]
     command += ["--epochs", "1", "--copies", "0", "--name", "toy", "--cache", str(cache)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
@@ -93,22 +102,29 @@ def test_a_second_network_makes_one_model_of_two(toy_clips: list[Clip], tmp_path
     model = Model(output)
     training = model.metadata.details["training"]
     assert (training["second"], training["second_weight"]) == (["other"], 0.25)
-    assert {row["name"] for row in training["corpora"]} == {"toy", "other"}
+    assert {row["name"] for row in training["corpora"]} == {"toy", "other", "phones"}
+    assert training["neutral_shift"] == -0.25
     embedding, utterance = model.metadata.embedding, model.metadata.utterance_embedding
     assert embedding is not None
     assert utterance is not None
     assert (embedding.size, utterance.size) == (128, 448)
-    logs = [cache / "runs" / "toy" / name for name in ("log.jsonl", "second/log.jsonl")]
-    losses = [json.loads(log.read_text())["loss"] for log in logs]
+    folders = [cache / "runs" / "toy", cache / "runs" / "toy" / "second"]
+    losses = [json.loads((folder / "log.jsonl").read_text())["loss"] for folder in folders]
     assert losses[0] != losses[1]
+    matrix = np.random.default_rng(0).standard_normal((1, *model.frontend.shape), dtype=np.float32)
+    plain, shifted = (
+        pipeline.trained(folders, second_weight=0.25, neutral_shift=shift)(matrix).numpy()[0]
+        for shift in (0.0, -0.25)
+    )
+    odds = np.log(shifted / plain)
+    assert odds[0] - odds[1:] == pytest.approx(-0.25, abs=1e-4)
 
 
 def test_a_second_network_of_all_that_is_labelled_leaves_ordinary_speech_out(
     toy_clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index = write_index(toy_clips, tmp_path)
-    ordinary = tmp_path / "ordinary.csv"
-    ordinary.write_text(f"path,corpus,speaker\n{toy_clips[0].path},phones,\n")
+    ordinary = write_ordinary(toy_clips[:1], tmp_path)
     asked: list[tuple[set[str], list[str]]] = []
 
     def train(clips: list[Clip], *_: Any, second: list[str], **__: Any) -> None:
