@@ -199,7 +199,7 @@ def corpora_with_labels(clips: Sequence[Clip]) -> list[str]:
     """The corpora with labelled training clips: all but ordinary speech.
 
     Example:
-        >>> corpora_with_labels([Clip(Path("a.wav"), "toy", "anna", "happy", "train")])
+        >>> corpora_with_labels([Clip(Path("a.wav"), "toy", label="happy", split="train")])
         ['toy']
     """
     train = (clip for clip in clips if clip.split == "train" and clip.label)

@@ -14,8 +14,8 @@ speech. The table is in Markdown.
 
 - false emotions: clips of ordinary speech left out that get an emotion at a probability of 0.5,
   at the temperature that the dev speakers of the corpora learned from give.
-- As in released models, neutral's logit is lowered where one network heard ordinary speech, and
-  the temperature is raised by some caution.
+- As in released models, neutral's logit is lowered where ordinary speech was heard, and the
+  temperature is raised by some caution. `both` is how the bundled `default` is made.
 - As in released models, answers on what is unlike the training data are softened; what that
   changes is told below the table.
 - The frontier moves the probability of neutral by further factors.
@@ -113,6 +113,7 @@ class Recipe(NamedTuple):
     ordinary: bool = True  # learned from, too
     student: bool = True  # False: the teacher itself is measured
     members: tuple[str, ...] = ()  # two recipes whose logits are averaged, instead of all this
+    neutral_shift: float = 0.0  # added to neutral's logit in that mean
 
 
 RECIPES = {
@@ -120,8 +121,10 @@ RECIPES = {
     "four": Recipe("four studios", corpora=FOUR, ordinary=False),
     "all": Recipe("all corpora", ordinary=False),
     "default": Recipe("all corpora and ordinary speech"),
-    "both": Recipe("the mean of both", members=("default", "four")),
-    "twice": Recipe("the mean of all, with it and without", members=("default", "all")),
+    "both": Recipe("the mean of both", members=("default", "four"), neutral_shift=-0.25),
+    "twice": Recipe(
+        "the mean of all, with it and without", members=("default", "all"), neutral_shift=-0.25
+    ),
     "few": Recipe("less of it", {"ordinary_fraction": 0.1}),
     "sure": Recipe("neutral for certain", {"ordinary_neutral": 0.95}),
     "labels": Recipe("no teacher's probabilities", {"distillation_weight": 0.3}),
@@ -142,8 +145,9 @@ def learns_from(recipe: Recipe, clip: Clip) -> bool:
 
 def neutral_shift(recipe: Recipe) -> float:
     """What training adds to neutral's logit."""
-    alone = recipe.student and not recipe.members
-    return NEUTRAL_SHIFT if alone and recipe.ordinary else 0.0
+    if recipe.members:
+        return recipe.neutral_shift
+    return NEUTRAL_SHIFT if recipe.student and recipe.ordinary else 0.0
 
 
 class Answers(NamedTuple):
