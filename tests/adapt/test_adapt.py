@@ -252,8 +252,11 @@ def test_neutral_clips_alone_move_a_voice_as_near_as_voices_usually_are(classifi
     assert profile.leave_one_out is not None
     assert not profile.weights.any()
     after = profile.predict(classifier.labels, given.probabilities[0], given.inputs[0])
-    assert classifier.labels[after.argmax()] == "neutral"
+    # Whether neutral then comes first depends on how sure the model usually is of it.
     assert after == pytest.approx(softmax(away(classifier, 1.6)), abs=1e-3)
+    neutral, sad = (classifier.labels.index(label) for label in ("neutral", "sad"))
+    assert after[neutral] > 10 * given.probabilities[0, neutral]
+    assert after[sad] < given.probabilities[0, sad] - 0.2
 
 
 def test_neutral_clips_like_those_of_others_change_nothing(classifier):
