@@ -243,7 +243,10 @@ def away(classifier, distance):
     return usual + distance * direction / np.linalg.norm(direction)
 
 
-def test_neutral_clips_alone_move_a_voice_as_near_as_voices_usually_are(classifier):
+def test_neutral_clips_alone_move_a_voice_as_near_as_voices_usually_are(tmp_path):
+    flatbuffer, metadata = bundled()
+    metadata["neutral_log_probabilities"] = [-0.6, -3.2, -2.9, -3.8, -4.4, -5.1]
+    classifier = Classifier.from_file(write(tmp_path / "model.tflite", flatbuffer, metadata))
     given = neutral_clips(classifier, away(classifier, 5.0))
     assert classifier.labels[given.probabilities[0].argmax()] == "sad"
     profile = neutral_profile(classifier.model, given)
@@ -252,11 +255,8 @@ def test_neutral_clips_alone_move_a_voice_as_near_as_voices_usually_are(classifi
     assert profile.leave_one_out is not None
     assert not profile.weights.any()
     after = profile.predict(classifier.labels, given.probabilities[0], given.inputs[0])
-    # Whether neutral then comes first depends on how sure the model usually is of it.
+    assert classifier.labels[after.argmax()] == "neutral"
     assert after == pytest.approx(softmax(away(classifier, 1.6)), abs=1e-3)
-    neutral, sad = (classifier.labels.index(label) for label in ("neutral", "sad"))
-    assert after[neutral] > 10 * given.probabilities[0, neutral]
-    assert after[sad] < given.probabilities[0, sad] - 0.2
 
 
 def test_neutral_clips_like_those_of_others_change_nothing(classifier):
